@@ -1,0 +1,148 @@
+"""What is known of the items and the users beside what was done: texts, tags, owners, interests.
+
+pyarrow is imported where a Parquet file is read or written: an answering service needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueItem:
+    """One startup. `created_at` is UTC seconds; `owner_id` the user who owns it, if any."""
+
+    id: str
+    name: str
+    short_description: str = ""
+    long_description: str = ""
+    tags: tuple[str, ...] = ()
+    industry: str = ""
+    country: str = ""
+    city: str = ""
+    stage: str = ""
+    team_size: int | None = None
+    owner_id: str | None = None
+    created_at: float = 0.0
+    is_active: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary `from_json` reads back."""
+        return {**asdict(self), "tags": list(self.tags)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> CatalogueItem:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: a field is missing or unknown.
+        """
+        try:
+            return cls(**{**fields, "tags": tuple(fields.get("tags", ()))})
+        except TypeError as error:
+            raise DataError(f"A catalogue entry has the wrong fields ({error}); export it again.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every startup, in the order of the export."""
+
+    items: tuple[CatalogueItem, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The startups' ids in catalogue order."""
+        return tuple(item.id for item in self.items)
+
+    def save(self, path: Path) -> None:
+        """Write catalogue.parquet; `created_at` becomes a UTC timestamp."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = [
+            {**item.to_json(), "created_at": datetime.fromtimestamp(item.created_at, UTC)}
+            for item in self.items
+        ]
+        text, texts = pa.string(), pa.list_(pa.string())
+        types = {
+            "tags": texts,
+            "team_size": pa.int32(),
+            "created_at": pa.timestamp("us", tz="UTC"),
+            "is_active": pa.bool_(),
+        }
+        schema = pa.schema([(name, types.get(name, text)) for name in CatalogueItem.__dataclass_fields__])
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+    @classmethod
+    def load(cls, path: Path) -> Catalogue:
+        """Read catalogue.parquet.
+
+        Raises:
+            DataError: the file is not Parquet or lacks a column.
+        """
+        rows = _read_parquet(path, list(CatalogueItem.__dataclass_fields__))
+        return cls(
+            tuple(
+                CatalogueItem.from_json({**row, "created_at": row["created_at"].timestamp()}) for row in rows
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UserTable:
+    """Every user: ids, their interests in their own words, and whether they opted out."""
+
+    ids: tuple[str, ...]
+    interests: tuple[tuple[str, ...], ...]
+    opted_out: tuple[bool, ...]
+
+    def interests_by_id(self) -> dict[str, tuple[str, ...]]:
+        """User id -> interests."""
+        return dict(zip(self.ids, self.interests, strict=True))
+
+    def save(self, path: Path) -> None:
+        """Write users.parquet."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {
+            "id": pa.array(self.ids, pa.string()),
+            "interests": pa.array([list(words) for words in self.interests], pa.list_(pa.string())),
+            "opted_out": pa.array(self.opted_out, pa.bool_()),
+        }
+        pq.write_table(pa.table(columns), path)
+
+    @classmethod
+    def load(cls, path: Path) -> UserTable:
+        """Read users.parquet.
+
+        Raises:
+            DataError: the file is not Parquet or lacks a column.
+        """
+        rows = _read_parquet(path, ["id", "interests", "opted_out"])
+        return cls(
+            tuple(row["id"] for row in rows),
+            tuple(tuple(row["interests"] or ()) for row in rows),
+            tuple(bool(row["opted_out"]) for row in rows),
+        )
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error}); export the dataset again.") from error
+    missing = set(columns) - set(table.column_names)
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(sorted(missing))}; export the dataset again.")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

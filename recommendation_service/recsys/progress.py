@@ -1,0 +1,78 @@
+"""Progress of long jobs: one callback type, a way to split it into stages, and a terminal bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from recsys.types import ProgressCallback, ProgressReport
+
+MIN_FRACTION_FOR_ESTIMATE = 0.02  # below it the seconds left would be a guess
+
+
+def ignore_progress(report: ProgressReport) -> None:
+    """For callers nobody watches."""
+
+
+class StagedProgress:
+    """Turns "stage x is half done" into a fraction of the whole job and the seconds left.
+
+    `stages` maps each stage to its expected share of the time; shares need not add up to 1.
+    """
+
+    def __init__(self, callback: ProgressCallback, stages: Mapping[str, float]) -> None:
+        self._callback = callback
+        total = sum(stages.values())
+        self._span: dict[str, tuple[float, float]] = {}
+        start = 0.0
+        for stage, share in stages.items():
+            end = start + share / total
+            self._span[stage] = (start, end)
+            start = end
+        self._started = time.monotonic()
+
+    def update(self, stage: str, done: float = 0.0, **facts: float) -> None:
+        """Report `done` (0 to 1) of a stage."""
+        start, end = self._span[stage]
+        fraction = start + (end - start) * min(max(done, 0.0), 1.0)
+        self._callback(ProgressReport(stage, fraction, self._seconds_left(fraction), facts))
+
+    def within(self, stage: str) -> ProgressCallback:
+        """A callback whose whole is this one stage: hand it to the code that does the stage."""
+
+        def report_within(report: ProgressReport) -> None:
+            self.update(stage, report.fraction, **report.facts)
+
+        return report_within
+
+    def _seconds_left(self, fraction: float) -> float | None:
+        if fraction < MIN_FRACTION_FOR_ESTIMATE:
+            return None
+        return (time.monotonic() - self._started) * (1 - fraction) / fraction
+
+
+class TerminalProgress:
+    """Draws a bar on a terminal's stderr; on anything else one line when the stage changes."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._is_terminal = sys.stderr.isatty()
+        self._stage = ""
+        self._bar = tqdm(total=100, disable=not self._is_terminal, bar_format="{desc:<32}{bar}{n:3.0f}%")
+
+    def __call__(self, report: ProgressReport) -> None:
+        """Show one report."""
+        left = "" if report.seconds_left is None else f", {report.seconds_left:.0f} s left"
+        if self._is_terminal:
+            self._bar.n = report.fraction * 100
+            self._bar.set_description_str(f"{report.stage}{left}")
+        elif report.stage != self._stage:
+            sys.stderr.write(f"[{report.fraction:4.0%}] {report.stage}\n")
+            sys.stderr.flush()
+        self._stage = report.stage
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        self._bar.close()
