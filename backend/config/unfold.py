@@ -1,0 +1,53 @@
+"""How the admin looks: its title and a sidebar in the order an operator thinks in."""
+
+from django.urls import reverse_lazy
+
+SITE_TITLE = "Startup recommendations"
+
+
+def _link(title: str, icon: str, model: str) -> dict[str, object]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
+
+
+UNFOLD = {
+    "SITE_TITLE": SITE_TITLE,
+    "SITE_HEADER": SITE_TITLE,
+    "SITE_SYMBOL": "rocket_launch",
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "What people do",
+                "separator": True,
+                "items": [
+                    _link("Interactions", "touch_app", "interactions_userinteraction"),
+                    _link("Startups", "business", "startups_startup"),
+                    _link("Signal weights", "balance", "interactions_signalweights"),
+                ],
+            },
+            {
+                "title": "What is learned",
+                "separator": True,
+                "items": [
+                    _link("Training runs", "model_training", "recommendations_trainingrun"),
+                    _link("Schedule", "schedule", "django_celery_beat_periodictask"),
+                    _link("Crontabs", "calendar_month", "django_celery_beat_crontabschedule"),
+                    _link("Intervals", "timer", "django_celery_beat_intervalschedule"),
+                    _link("One-off times", "event", "django_celery_beat_clockedschedule"),
+                    _link("Sun times", "sunny", "django_celery_beat_solarschedule"),
+                ],
+            },
+            {
+                "title": "Who may",
+                "separator": True,
+                "items": [
+                    _link("Users", "person", "accounts_user"),
+                    _link("Groups", "group", "auth_group"),
+                    _link("API keys", "key", "accounts_apikey"),
+                ],
+            },
+        ],
+    },
+}

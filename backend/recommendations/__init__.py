@@ -1,0 +1,1 @@
+"""Trainings, their schedule, and the client of the inference service."""
