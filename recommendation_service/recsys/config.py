@@ -1,0 +1,118 @@
+"""Hyper-parameters: config/training_config.yaml holds every default, once, a section a recommender."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from recsys.errors import ConfigError
+from recsys.paths import config_file
+
+C = TypeVar("C", bound="SectionConfig")
+
+
+@dataclasses.dataclass(frozen=True)
+class SectionConfig:
+    """A frozen set of hyper-parameters whose defaults are one section of the YAML file."""
+
+    section: ClassVar[str]
+
+    @classmethod
+    def default(cls, **overrides: object) -> Self:
+        """The section's values with some replaced.
+
+        Raises:
+            ConfigError: a name is unknown, or a value has the wrong type or range.
+        """
+        return cls.from_mapping({**read_section(cls.section), **overrides})
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> Self:
+        """Build from a complete mapping, turning strings (from a command line) into numbers."""
+        hints = get_type_hints(cls)
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown, missing = sorted(set(values) - set(names)), sorted(set(names) - set(values))
+        if unknown:
+            raise ConfigError(f"{cls.section} has no {', '.join(unknown)}; it has {', '.join(names)}.")
+        if missing:
+            raise ConfigError(f"The section {cls.section} of {config_file()} lacks {', '.join(missing)}.")
+        return cls(**{name: _convert(cls.section, name, values[name], hints[name]) for name in names})
+
+    def require(self, condition: bool, name: str, accepted: str) -> None:
+        """Raise a ConfigError naming the value and what is accepted, unless `condition` holds."""
+        if not condition:
+            raise ConfigError(f"{self.section}.{name} is {getattr(self, name)!r}; it must be {accepted}.")
+
+
+def read_config(path: Path | None = None) -> dict[str, Any]:
+    """The whole YAML file.
+
+    Raises:
+        ConfigError: the file is missing or is not a YAML mapping.
+    """
+    import yaml
+
+    path = path or config_file()
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; set RECSYS_CONFIG or restore the file.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} must be a mapping of section -> values.")
+    return config
+
+
+def read_section(name: str) -> dict[str, Any]:
+    """One section of the file.
+
+    Raises:
+        ConfigError: the file has no such section.
+    """
+    section = read_config().get(name)
+    if not isinstance(section, dict):
+        raise ConfigError(f"{config_file()} has no section {name}.")
+    return section
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, object]:
+    """["factors=64", "alpha=4"] as a mapping of strings.
+
+    Raises:
+        ConfigError: one is not of the form name=value.
+    """
+    parsed: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not (name and equals and value):
+            raise ConfigError(f"{assignment!r} is not of the form name=value, such as factors=64.")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def _convert(section: str, name: str, value: object, hint: Any) -> object:
+    """A YAML value or a command line's string as the type of the field."""
+    accepts_none = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+    if value is None or (accepts_none and value == "none"):
+        if accepts_none:
+            return None
+        raise ConfigError(f"{section}.{name} has no value; it must be a {hint.__name__}.")
+    kind = next(t for t in get_args(hint) if t is not type(None)) if accepts_none else hint
+    if kind is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise ConfigError(f"{section}.{name} is {value!r}; it must be true or false.")
+        return str(value).lower() == "true"
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ConfigError(f"{section}.{name} is {value!r}; it must be a {kind.__name__}.")
+    try:
+        converted: object = kind(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{section}.{name} is {value!r}; it must be a {kind.__name__}.") from None
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigError(f"{section}.{name} is {value!r}; it must be a finite number.")
+    return converted

@@ -1,0 +1,1 @@
+"""The ways to solve ALS: one module an engine, one factor format out of all of them."""

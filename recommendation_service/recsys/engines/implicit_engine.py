@@ -1,0 +1,90 @@
+"""ALS by the `implicit` library (Hu, Koren, Volinsky, ICDM 2008; conjugate gradient after
+Takacs, Pilaszy, Tikk, RecSys 2011).
+
+Its confidence is alpha * |weight|, and 1 where nothing is stored; a stored negative cell has
+preference 0. The objective it minimises, and the normal equations a fold-in must solve, are
+
+    A = YtY + sum over cells of (confidence - 1) y yt + regularization I
+    b = sum over positive cells of confidence y
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
+
+if TYPE_CHECKING:
+    from recsys.recommenders.als import ALSConfig
+
+# With a confidence of 1 a dislike says no more than "not seen", and below 1 it would help the item.
+MIN_DISLIKE_CONFIDENCE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """`users` (n_users, factors) and `items` (n_items, factors) float32, and the library's model."""
+
+    users: Float32Array
+    items: Float32Array
+    model: Any
+
+
+def fit_factors(user_items: csr_matrix, config: ALSConfig, progress: ProgressCallback) -> Factors:
+    """Factorize a signed (n_users, n_items) float32 CSR. Bit-identical for one seed."""
+    from implicit.cpu.als import AlternatingLeastSquares  # trains only; an answering service lacks it
+    from threadpoolctl import threadpool_limits
+
+    def report(iteration: int, elapsed_s: float, loss: float | None) -> None:
+        progress(ProgressReport("fitting als", (iteration + 1) / config.iterations))
+
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=config.alpha,
+            iterations=config.iterations,
+            random_state=config.seed,
+        )
+        model.fit(_raise_dislikes(user_items, config.alpha), show_progress=False, callback=report)
+    return Factors(model.user_factors, model.item_factors, model)
+
+
+def confidences(weights: Float32Array, alpha: float) -> Float64Array:
+    """(n,) confidence of each cell, in float64."""
+    scaled = alpha * np.abs(weights.astype(np.float64))
+    return np.where(weights < 0, np.maximum(scaled, MIN_DISLIKE_CONFIDENCE), scaled)
+
+
+def normal_equations(
+    gram: Float64Array, item_factors: Float64Array, weights: Float32Array, config: ALSConfig
+) -> tuple[Float64Array, Float64Array]:
+    """A (factors, factors), and each cell's share of b as a row: (n_cells, factors).
+
+    Args:
+        gram: YtY over all items, without the regularization.
+        item_factors: (n_cells, factors) of the items in the history.
+        weights: (n_cells,) signed weights.
+    """
+    confidence = confidences(weights, config.alpha)
+    lhs = gram + (item_factors.T * (confidence - 1.0)) @ item_factors
+    lhs[np.diag_indices_from(lhs)] += config.regularization
+    return lhs, item_factors * np.where(weights > 0, confidence, 0.0)[:, None]
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Pickle the library's model, for people to explore; nothing of ours reads it back."""
+    path.write_bytes(pickle.dumps(model))
+
+
+def _raise_dislikes(user_items: csr_matrix, alpha: float) -> csr_matrix:
+    """The same matrix with dislikes strong enough to matter at this alpha."""
+    floor = MIN_DISLIKE_CONFIDENCE / alpha
+    data = np.where(user_items.data < 0, np.minimum(user_items.data, -floor), user_items.data)
+    return csr_matrix((data.astype(np.float32), user_items.indices, user_items.indptr), user_items.shape)

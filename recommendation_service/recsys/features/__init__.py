@@ -1,0 +1,1 @@
+"""What is known of an item beside who acted on it, as vectors."""

@@ -1,0 +1,133 @@
+"""Startups' texts and tags as vectors: TF-IDF reduced by a truncated SVD (latent semantic analysis,
+Deerwester et al., JASIS 1990).
+
+Fitting and applying use NumPy and SciPy alone, so an answering service makes the vector of a
+startup created after the training exactly as the training would have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.types import Float32Array
+
+WORD = re.compile(r"[^\W_]+(?:[+#'.-][^\W_]+)*[+#]*")
+SMALL_MATRIX = 64  # up to this rank a dense SVD is exact and quick
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """Term counts to vectors.
+
+    `vocabulary` term -> column; `idf` (n_terms,) float32; `components` (n_terms, dimensions)
+    float32; `tag_weight` how many mentions of a word one tag counts for.
+    """
+
+    vocabulary: Mapping[str, int]
+    idf: Float32Array
+    components: Float32Array
+    tag_weight: float
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector; 0 when the catalogue had no word to learn from."""
+        return int(self.components.shape[1])
+
+    def vectors(self, documents: Sequence[Mapping[str, float]]) -> Float32Array:
+        """(n, dimensions) unit vectors of documents given as term -> count; zero if nothing is known."""
+        reduced = tf_idf(documents, self.vocabulary, self.idf) @ self.components
+        return _unit_rows(np.asarray(reduced, dtype=np.float32))
+
+    def item_vectors(self, items: Iterable[CatalogueItem]) -> Float32Array:
+        """(n_items, dimensions) unit vectors of startups."""
+        return self.vectors([count_terms(item, self.tag_weight) for item in items])
+
+    def interest_vector(self, interests: Sequence[str]) -> Float32Array:
+        """(dimensions,) unit vector of a user's own words, each taken as a tag and as a text."""
+        tagged = CatalogueItem(id="-", name="", short_description=" ".join(interests), tags=tuple(interests))
+        vector: Float32Array = self.item_vectors([tagged])[0]
+        return vector
+
+
+def fit_text_model(
+    items: Sequence[CatalogueItem],
+    *,
+    dimensions: int,
+    min_documents: int,
+    max_document_share: float,
+    tag_weight: float,
+) -> tuple[TextModel, Float32Array]:
+    """Learn a model from a catalogue; returns it with the items' (n_items, dimensions) vectors.
+
+    A catalogue with few startups or few words gives fewer dimensions, down to none at all.
+    """
+    documents = [count_terms(item, tag_weight) for item in items]
+    in_documents = Counter(term for document in documents for term in document)
+    most = max(max_document_share * len(items), min_documents)
+    terms = sorted(term for term, count in in_documents.items() if min_documents <= count <= most)
+    vocabulary = {term: column for column, term in enumerate(terms)}
+    counts = np.array([in_documents[term] for term in terms], dtype=np.float32)
+    idf = (np.log((1 + len(items)) / (1 + counts)) + 1).astype(np.float32)
+    components = _right_singular_vectors(tf_idf(documents, vocabulary, idf), dimensions)
+    model = TextModel(vocabulary, idf, components, tag_weight)
+    return model, model.vectors(documents)
+
+
+def count_terms(item: CatalogueItem, tag_weight: float) -> dict[str, float]:
+    """Term -> count of one startup: the words of its texts, and its tags and industry as tags."""
+    text = f"{item.name} {item.short_description} {item.long_description}".lower()
+    counts: Counter[str] = Counter(WORD.findall(text))
+    terms: dict[str, float] = dict(counts)
+    for tag in {*item.tags, item.industry} - {""}:
+        name = "-".join(WORD.findall(tag.lower().replace("-", " ")))
+        terms[f"tag:{name}"] = tag_weight
+    return terms
+
+
+def tf_idf(
+    documents: Sequence[Mapping[str, float]], vocabulary: Mapping[str, int], idf: Float32Array
+) -> csr_matrix:
+    """(n_documents, n_terms) float32 CSR of (1 + ln count) * idf, each row of length 1."""
+    indptr, columns, values = [0], [], []
+    for document in documents:
+        for term, count in document.items():
+            column = vocabulary.get(term)
+            if column is not None:
+                columns.append(column)
+                values.append(1.0 + np.log(count) if count > 1 else count)
+        indptr.append(len(columns))
+    shape = (len(documents), len(vocabulary))
+    matrix = csr_matrix((np.array(values, np.float32), np.array(columns, np.int32), indptr), shape)
+    matrix.data *= idf[matrix.indices]
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scale = np.repeat(np.maximum(lengths, 1e-12), np.diff(matrix.indptr))
+    matrix.data = (matrix.data / scale).astype(np.float32)
+    return matrix
+
+
+def _right_singular_vectors(matrix: csr_matrix, dimensions: int) -> Float32Array:
+    """(n_terms, d) leading right singular vectors, d as asked or what the matrix allows."""
+    rank = min(matrix.shape)
+    if rank == 0:
+        return np.zeros((matrix.shape[1], 0), np.float32)
+    if rank <= max(SMALL_MATRIX, dimensions):
+        right = np.linalg.svd(matrix.toarray(), full_matrices=False)[2][:dimensions].T
+    else:
+        start = np.random.default_rng(0).normal(size=rank)
+        right = svds(matrix.astype(np.float64), k=dimensions, v0=start)[2][::-1].T
+    signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(right.shape[1])])
+    return np.ascontiguousarray(right * signs, dtype=np.float32)
+
+
+def _unit_rows(matrix: Float32Array) -> Float32Array:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    unit: Float32Array = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 1e-6)
+    return unit

@@ -1,0 +1,174 @@
+"""What every recommender can do, and the one way to take the best of some scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import SectionConfig
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ArtifactError, InvalidRequestError, NotFittedError
+from recsys.progress import ignore_progress
+from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressCallback, Recommendation
+
+NO_ITEMS = Recommendation(np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+class Recommender(ABC):
+    """Scores every item of an index space for a history.
+
+    `n_items` is how many items, from index 0, it can score; an index space may be longer.
+    """
+
+    name: ClassVar[str]
+    config: SectionConfig
+    n_items: int = 0
+
+    @abstractmethod
+    def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
+        """Learn from a dataset; a fitted object is never fitted again, make a new one.
+
+        Raises:
+            DataError: the dataset lacks what this recommender needs.
+        """
+
+    @abstractmethod
+    def score_batch(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, n_items) raw scores; higher is better."""
+
+    def why_not(self, history: History) -> str | None:
+        """None when it can answer for this history, else the reason in a few words."""
+        return None
+
+    def contributions(self, history: History, item_indices: Int32Array) -> Float32Array | None:
+        """(n_history, n_items asked) what each act adds to each item's score, where the maths says it."""
+        return None
+
+    @abstractmethod
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the arrays into a release folder; returns facts for the manifest."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
+        """Read what `save` wrote, memory-mapped; `recipe` is the configuration it was made with.
+
+        Raises:
+            ArtifactError: a file is missing, is not an array, or has another shape.
+        """
+
+    def item_vectors(self) -> Float32Array | None:
+        """(n_items, d) vectors whose cosine tells how alike two items are, if there are any."""
+        return None
+
+    def recommend(
+        self,
+        history: History,
+        limit: int,
+        *,
+        exclude: Int32Array | None = None,
+        candidates: BoolArray | None = None,
+    ) -> Recommendation:
+        """The best `limit` items for a history.
+
+        Args:
+            history: what the user did; its items are not left out by themselves.
+            limit: how many at most; fewer only when fewer are allowed.
+            exclude: indices never to return.
+            candidates: (n_items or more,) true where an item may be returned; all by default.
+        """
+        scores = self.score_batch([history])[0]
+        return top_items(scores, limit, self._allowed(exclude, candidates))
+
+    def recommend_batch(
+        self, histories: Sequence[History], limit: int, *, exclude: Sequence[Int32Array] | None = None
+    ) -> list[Recommendation]:
+        """`recommend` for many histories at once."""
+        scores = self.score_batch(histories)
+        return [
+            top_items(row, limit, self._allowed(exclude[i] if exclude is not None else None, None))
+            for i, row in enumerate(scores)
+        ]
+
+    def similar_items(
+        self, item_index: int, limit: int, *, candidates: BoolArray | None = None
+    ) -> Recommendation:
+        """The items most like one, by the cosine of their vectors, without itself.
+
+        Raises:
+            InvalidRequestError: this recommender has no item vectors, or does not know the item.
+        """
+        vectors = self.item_vectors()
+        if vectors is None:
+            raise InvalidRequestError(f"{self.name} knows no similar items; ask als or content.")
+        if not 0 <= item_index < self.n_items:
+            raise InvalidRequestError(f"{self.name} does not know item {item_index}.")
+        norms = np.linalg.norm(vectors, axis=1)
+        if norms[item_index] == 0:
+            return NO_ITEMS
+        scores = vectors @ vectors[item_index] / np.maximum(norms * norms[item_index], 1e-12)
+        allowed = self._allowed(np.array([item_index], np.int32), candidates)
+        return top_items(scores.astype(np.float32), limit, allowed)
+
+    def check_fitted(self) -> None:
+        """Raise NotFittedError before `fit` or `load`."""
+        if self.n_items == 0:
+            raise NotFittedError(f"{self.name} is not fitted; call fit() or load() first.")
+
+    def _allowed(self, exclude: Int32Array | None, candidates: BoolArray | None) -> BoolArray | None:
+        if exclude is None and candidates is None:
+            return None
+        allowed = np.ones(self.n_items, np.bool_) if candidates is None else candidates[: self.n_items].copy()
+        if exclude is not None:
+            allowed[exclude[(exclude >= 0) & (exclude < self.n_items)]] = False
+        return allowed
+
+
+def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None) -> Recommendation:
+    """The highest scores among the allowed items, best first; ties go to the lower item index.
+
+    Args:
+        scores: (n_items,) finite scores.
+        limit: how many, at least 1; fewer come back only when fewer are allowed.
+        allowed: (n_items,) true where an item may be returned; all by default.
+
+    >>> top_items(np.array([1, 3, 2, 3], np.float32), 3).item_indices.tolist()
+    [1, 3, 2]
+    """
+    if limit < 1:
+        raise InvalidRequestError(f"limit is {limit}; ask for at least 1.")
+    masked = scores if allowed is None else np.where(allowed, scores, -np.inf)
+    limit = min(limit, len(masked) if allowed is None else int(allowed.sum()))
+    if limit == 0:
+        return NO_ITEMS
+    threshold = np.partition(masked, len(masked) - limit)[len(masked) - limit]
+    above = np.flatnonzero(masked > threshold)
+    level = np.flatnonzero(masked == threshold)[: limit - len(above)]
+    chosen = np.concatenate((above, level))
+    order = np.lexsort((chosen, -masked[chosen]))
+    return Recommendation(chosen[order].astype(np.int32), masked[chosen[order]].astype(np.float32))
+
+
+def load_array(path: Path, *, columns: int | None = None) -> NDArray[Any]:
+    """One `.npy`, memory-mapped and read-only; never unpickles.
+
+    Raises:
+        ArtifactError: it is missing, is not a plain array, or has another number of columns.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist; train again or restore the file.") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise ArtifactError(f"{path} is not a plain NumPy array ({error}); train again.") from error
+    if columns is not None and (array.ndim != 2 or array.shape[1] != columns):
+        raise ArtifactError(
+            f"{path} has shape {array.shape} but its manifest says {columns} columns; "
+            "train again or restore the matching file."
+        )
+    return array

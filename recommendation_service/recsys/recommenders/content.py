@@ -1,0 +1,198 @@
+"""Likeness of texts and tags, blended with popularity: for users and startups nothing is known of yet.
+
+A user's vector is the mean of what they liked (by weight) and of their stated interests, less what
+they disliked. It scores every startup of the catalogue, acted on or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from recsys.config import SectionConfig
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ArtifactError, DataError
+from recsys.features.text import TextModel, fit_text_model
+from recsys.progress import ignore_progress
+from recsys.recommenders.base import Recommender, load_array
+from recsys.recommenders.popularity import count_recent_users
+from recsys.types import Float32Array, History, Int32Array, ProgressCallback
+
+VECTORS_FILE = "content_item_vectors.npy"
+COMPONENTS_FILE = "content_components.npy"
+IDF_FILE = "content_idf.npy"
+VOCABULARY_FILE = "content_vocabulary.json"
+POPULARITY_FILE = "content_popularity.npy"
+
+
+@dataclass(frozen=True)
+class ContentConfig(SectionConfig):
+    """Hyper-parameters of content; the meanings stand in training_config.yaml."""
+
+    section: ClassVar[str] = "content"
+    dimensions: int
+    min_documents: int
+    max_document_share: float
+    tag_weight: float
+    interest_weight: float
+    dislike_weight: float
+    popularity_share: float
+    half_life_days: float
+
+    def __post_init__(self) -> None:
+        self.require(self.dimensions >= 1, "dimensions", "a whole number from 1")
+        self.require(self.min_documents >= 1, "min_documents", "a whole number from 1")
+        self.require(0 < self.max_document_share <= 1, "max_document_share", "above 0, at most 1")
+        self.require(self.tag_weight > 0, "tag_weight", "above zero")
+        self.require(self.interest_weight >= 0, "interest_weight", "zero or more")
+        self.require(self.dislike_weight >= 0, "dislike_weight", "zero or more")
+        self.require(0 <= self.popularity_share <= 1, "popularity_share", "from 0 to 1")
+        self.require(self.half_life_days > 0, "half_life_days", "above zero")
+
+
+class ContentRecommender(Recommender):
+    """Cosine of a user's vector with each startup's, blended with how popular it is."""
+
+    name: ClassVar[str] = "content"
+
+    def __init__(self, config: ContentConfig | None = None) -> None:
+        self.config: ContentConfig = config or ContentConfig.default()
+        self.text_model = TextModel({}, np.empty(0, np.float32), np.empty((0, 0), np.float32), 1.0)
+        self.vectors: Float32Array = np.empty((0, 0), np.float32)
+        self.popularity: Float32Array = np.empty(0, np.float32)
+
+    def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
+        """Learn the text model from the whole catalogue, and popularity from the acts.
+
+        Raises:
+            DataError: the dataset has no catalogue.
+        """
+        if dataset.catalogue is None:
+            raise DataError(
+                "content needs catalogue.parquet beside the matrix; run manage.py generate_als_dataset, "
+                "or leave content out of training.recommenders."
+            )
+        by_id = {item.id: item for item in dataset.catalogue.items}
+        items = [by_id.get(i, CatalogueItem(id=i, name="")) for i in dataset.all_items.ids]
+        self.text_model, self.vectors = fit_text_model(
+            items,
+            dimensions=self.config.dimensions,
+            min_documents=min(self.config.min_documents, len(items)),
+            max_document_share=self.config.max_document_share,
+            tag_weight=self.config.tag_weight,
+        )
+        self.popularity = _from_zero_to_one(count_recent_users(dataset, self.config.half_life_days))
+        self.n_items = len(items)
+        return self
+
+    def with_new_items(self, items: Sequence[CatalogueItem]) -> ContentRecommender:
+        """The same recommender with startups appended that it was not trained on."""
+        self.check_fitted()
+        extended = copy(self)
+        extended.vectors = np.concatenate((self.vectors, self.text_model.item_vectors(items)))
+        extended.popularity = np.concatenate((self.popularity, np.zeros(len(items), np.float32)))
+        extended.n_items = self.n_items + len(items)
+        return extended
+
+    def user_vector(self, history: History) -> Float32Array:
+        """(dimensions,) unit vector of what a user wants; zero when nothing is known of it."""
+        vector = self._parts(history).sum(axis=0)
+        unit: Float32Array = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
+        return unit
+
+    def score_batch(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, n_items): likeness and popularity, by `popularity_share`.
+
+        Somebody of whom nothing is known gets popularity alone.
+        """
+        self.check_fitted()
+        users = np.stack([self.user_vector(history) for history in histories])
+        likeness = users @ self.vectors.T
+        share = self.config.popularity_share
+        scores: Float32Array = ((1 - share) * likeness + share * self.popularity).astype(np.float32)
+        return scores
+
+    def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n_history, n) each act's share of the likeness; the interests' share is not among them."""
+        parts = self._parts(history)
+        length = max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
+        shares = (1 - self.config.popularity_share) * (parts[:-1] / length @ self.vectors[item_indices].T)
+        acts: Float32Array = shares.astype(np.float32)
+        return acts
+
+    def interest_share(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n,) what the stated interests add to each item's score."""
+        parts = self._parts(history)
+        length = max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
+        shares = (1 - self.config.popularity_share) * self.vectors[item_indices] @ (parts[-1] / length)
+        interest: Float32Array = shares.astype(np.float32)
+        return interest
+
+    def item_vectors(self) -> Float32Array:
+        """(n_items, dimensions) unit text vectors."""
+        self.check_fitted()
+        return self.vectors
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the vectors, the text model and the popularity."""
+        self.check_fitted()
+        np.save(folder / VECTORS_FILE, self.vectors)
+        np.save(folder / COMPONENTS_FILE, self.text_model.components)
+        np.save(folder / IDF_FILE, self.text_model.idf)
+        np.save(folder / POPULARITY_FILE, self.popularity)
+        vocabulary = json.dumps(list(self.text_model.vocabulary), ensure_ascii=False)
+        (folder / VOCABULARY_FILE).write_text(vocabulary, encoding="utf-8")
+        return {"dimensions": self.text_model.dimensions, "terms": len(self.text_model.vocabulary)}
+
+    @classmethod
+    def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
+        """Read what `save` wrote."""
+        recommender = cls(ContentConfig.from_mapping(recipe))
+        try:
+            terms = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
+            vocabulary = {term: column for column, term in enumerate(terms)}
+        except (OSError, ValueError, TypeError) as error:
+            raise ArtifactError(
+                f"{folder / VOCABULARY_FILE} cannot be read ({error}); train again."
+            ) from error
+        components, idf = load_array(folder / COMPONENTS_FILE), load_array(folder / IDF_FILE)
+        if not len(vocabulary) == len(idf) == len(components):
+            raise ArtifactError(
+                f"The text model in {folder} has {len(vocabulary)} terms, {len(idf)} idf values and "
+                f"{len(components)} component rows; they must be as many. Train again."
+            )
+        recommender.text_model = TextModel(vocabulary, idf, components, recommender.config.tag_weight)
+        recommender.vectors = load_array(folder / VECTORS_FILE, columns=components.shape[1])
+        recommender.popularity = load_array(folder / POPULARITY_FILE)
+        recommender.n_items = len(recommender.vectors)
+        return recommender
+
+    def _parts(self, history: History) -> Float32Array:
+        """(n_history + 1, dimensions) what adds up to the user's vector; the last row is the interests.
+
+        What was liked adds up to a mean by weight, what was disliked to a mean less.
+        """
+        known = (history.item_indices >= 0) & (history.item_indices < self.n_items)
+        signed = np.where(known, history.weights, 0.0).astype(np.float64)
+        likes, dislikes = signed.clip(min=0), signed.clip(max=0)
+        factor = likes / max(likes.sum(), 1e-12)
+        factor += self.config.dislike_weight * dislikes / max(-dislikes.sum(), 1e-12)
+        rows = self.vectors[np.where(known, history.item_indices, 0)]
+        interests = np.zeros((1, self.text_model.dimensions), np.float32)
+        if history.interests:
+            interests[0] = self.config.interest_weight * self.text_model.interest_vector(history.interests)
+        return np.concatenate((rows * factor[:, None].astype(np.float32), interests))
+
+
+def _from_zero_to_one(counts: Float32Array) -> Float32Array:
+    """Logarithms of counts, the most popular at 1: the long tail keeps an order."""
+    logarithms = np.log1p(counts)
+    highest = float(logarithms.max(initial=0.0))
+    return (logarithms / highest).astype(np.float32) if highest > 0 else logarithms.astype(np.float32)
