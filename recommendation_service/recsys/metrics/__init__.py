@@ -1,0 +1,1 @@
+"""Metrics: pure functions from ranked lists and relevant items to one number a user."""
