@@ -147,11 +147,11 @@ def catalogue_coverage(ranked: RankedItems, n_items: int) -> float:
 
 
 def _precision(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
-    return _where_relevant(hits.sum(axis=1) / hits.shape[1], n_relevant)
+    return _where_relevant(_hit_counts(hits) / hits.shape[1], n_relevant)
 
 
 def _recall(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
-    return _where_relevant(hits.sum(axis=1) / np.maximum(n_relevant, 1), n_relevant)
+    return _where_relevant(_hit_counts(hits) / np.maximum(n_relevant, 1), n_relevant)
 
 
 def _ndcg(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
@@ -185,6 +185,11 @@ METRICS: Mapping[str, Callable[[BoolArray, Int64Array], Float64Array]] = {
     "hit_rate": _hit_rate,
     "mrr": _reciprocal_rank,
 }
+
+
+def _hit_counts(hits: BoolArray) -> Int64Array:
+    counts: Int64Array = hits.sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _where_relevant(values: Float64Array, n_relevant: Int64Array) -> Float64Array:
