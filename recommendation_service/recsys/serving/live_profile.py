@@ -1,0 +1,172 @@
+"""What each user did up to this second: one versioned JSON per user in Redis.
+
+Django writes a profile after every commit, the answering service reads it with every request.
+Two commits may arrive in either order: the profile with the higher version stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from recsys.errors import UnavailableError
+from recsys.serving.redis_client import redis_faults_as_unavailable
+
+MAX_LIVE_CELLS = 500  # what the latest acts of one person need; older ones stay in the release
+SCHEMA_VERSION = 1
+READY_KEY = "recs:profiles:ready"
+PROFILE_PREFIX = "recs:profile:"
+DELETE_BATCH = 1000
+
+# The version is the second field of what `_to_json` writes, so a write need not parse the whole
+# of what is stored. A value that does not look like ours is overwritten.
+STORE_IF_NOT_OLDER = """
+local stored = redis.call('GET', KEYS[1])
+if stored then
+  local version = string.match(stored, '^{"schema":%d+,"version":(%d+),')
+  if version and tonumber(version) > tonumber(ARGV[1]) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCell:
+    """What a user did to one startup: the signed cell, when last (UTC s), which types (bit mask)."""
+
+    startup_id: str
+    weight: float
+    last_event_at: float
+    type_mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProfile:
+    """One user now. `cells` latest first; `interaction_count` counts those left out too.
+
+    `version` only grows: it is the compare-and-set number.
+    """
+
+    user_id: str
+    version: int
+    interaction_count: int
+    cells: tuple[LiveCell, ...]
+    interests: tuple[str, ...]
+    opted_out: bool
+    last_event_id: int
+
+
+class LiveProfileStore:
+    """Reads and writes live profiles; every fault of Redis is an UnavailableError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """`client` must decode responses; see `redis_client.connect`."""
+        self._client = client
+        self._store_if_not_older = client.register_script(STORE_IF_NOT_OLDER)
+
+    def store(self, profiles: Sequence[LiveProfile], *, force: bool = False) -> int:
+        """Write each profile unless a newer one is there; `force` writes whatever is there.
+
+        Returns:
+            How many were written.
+        """
+        if not profiles:
+            return 0
+        with redis_faults_as_unavailable("storing live profiles"):
+            pipeline = self._client.pipeline(transaction=False)
+            for profile in profiles:
+                key, text = _key(profile.user_id), _to_json(profile)
+                if force:
+                    pipeline.set(key, text)
+                else:
+                    self._store_if_not_older([key], [profile.version, text], client=pipeline)
+            return sum(bool(written) for written in pipeline.execute())
+
+    def fetch(self, user_id: str) -> LiveProfile | None:
+        """The profile of a user, None when there is none."""
+        with redis_faults_as_unavailable("fetching a live profile"):
+            text = cast("str | None", self._client.get(_key(user_id)))
+        return None if text is None else _from_json(user_id, text)
+
+    def fetch_with_mark(self, user_id: str) -> tuple[LiveProfile | None, bool]:
+        """The profile and whether the store is ready, in one round trip.
+
+        No profile under the mark is a user who did nothing; without it nothing is known.
+        """
+        with redis_faults_as_unavailable("fetching a live profile"):
+            text, mark = cast("list[str | None]", self._client.mget(_key(user_id), READY_KEY))
+        return (None if text is None else _from_json(user_id, text)), mark is not None
+
+    def is_ready(self) -> bool:
+        """Whether every user with an act has a profile here."""
+        with redis_faults_as_unavailable("reading the ready mark"):
+            return bool(self._client.exists(READY_KEY))
+
+    def mark_ready(self) -> None:
+        """Say that every user with an act has a profile here."""
+        with redis_faults_as_unavailable("setting the ready mark"):
+            self._client.set(READY_KEY, "1")
+
+    def delete(self, user_ids: Iterable[str]) -> None:
+        """Forget these users' profiles."""
+        keys = [_key(user_id) for user_id in user_ids]
+        with redis_faults_as_unavailable("deleting live profiles"):
+            self._unlink(keys)
+
+    def clear(self) -> None:
+        """Forget the ready mark, then every profile."""
+        with redis_faults_as_unavailable("clearing live profiles"):
+            self._client.delete(READY_KEY)
+            self._unlink(list(self._client.scan_iter(match=f"{PROFILE_PREFIX}*", count=DELETE_BATCH)))
+
+    def _unlink(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), DELETE_BATCH):
+            self._client.unlink(*keys[start : start + DELETE_BATCH])
+
+
+def _key(user_id: str) -> str:
+    return f"{PROFILE_PREFIX}{user_id}"
+
+
+def _to_json(profile: LiveProfile) -> str:
+    fields = {
+        "schema": SCHEMA_VERSION,
+        "version": profile.version,
+        "interaction_count": profile.interaction_count,
+        "cells": [
+            [cell.startup_id, cell.weight, cell.last_event_at, cell.type_mask]
+            for cell in profile.cells[:MAX_LIVE_CELLS]
+        ],
+        "interests": list(profile.interests),
+        "opted_out": profile.opted_out,
+        "last_event_id": profile.last_event_id,
+    }
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _from_json(user_id: str, text: str) -> LiveProfile:
+    try:
+        fields: dict[str, Any] = json.loads(text)
+        if fields["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"schema {fields['schema']}")  # noqa: TRY301 - told as unreadable below
+        return LiveProfile(
+            user_id=user_id,
+            version=fields["version"],
+            interaction_count=fields["interaction_count"],
+            cells=tuple(LiveCell(*cell) for cell in fields["cells"]),
+            interests=tuple(fields["interests"]),
+            opted_out=fields["opted_out"],
+            last_event_id=fields["last_event_id"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(
+            f"The live profile of user {user_id} is not one of schema {SCHEMA_VERSION} ({error}); "
+            "run manage.py sync_live_profiles."
+        ) from error

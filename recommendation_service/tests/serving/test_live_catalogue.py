@@ -1,0 +1,156 @@
+"""The live catalogue on a real Valkey."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import redis
+
+from recsys.errors import UnavailableError
+from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore, LiveStartup
+from recsys.serving.redis_client import connect
+
+ACME = LiveStartup(
+    id="acme",
+    name="Acme",
+    short_description="Rockets",
+    tags=("space", "hardware"),
+    industry="Aerospace",
+    country="France",
+    team_size=12,
+    owner_id="anna",
+    created_at=1_700_000_000.5,
+)
+BOLT = LiveStartup(id="bolt", name="Bolt", is_active=False)
+
+
+def test_nothing_written_is_version_0_and_empty(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    assert store.version() == 0
+    assert store.fetch() == LiveCatalogue()
+
+
+def test_startups_come_back_whole_with_owner_and_activity(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME, BOLT])
+    live = store.fetch()
+    assert live.startups == {"acme": ACME, "bolt": BOLT}
+    assert live.owners == {"acme": "anna"}
+    assert live.inactive == {"bolt"}
+    assert live.version == store.version() == 1
+
+
+def test_a_later_put_takes_back_owner_and_inactivity(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME, BOLT])
+    store.put([replace(ACME, owner_id=None, is_active=False), replace(BOLT, is_active=True)])
+    live = store.fetch()
+    assert live.owners == {}
+    assert live.inactive == {"acme"}
+
+
+def test_a_removed_startup_stays_inactive_over_a_resync_until_it_is_put_again(
+    redis_client: redis.Redis,
+) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME, BOLT])
+    store.remove(["acme", "bolt"])
+    store.replace([], inactive=[], owners={})
+    assert store.fetch().inactive == {"acme", "bolt"}
+    assert store.fetch().startups == {}
+    store.put([ACME])
+    assert store.fetch().inactive == {"bolt"}
+
+
+def test_replace_leaves_nothing_of_what_was_there(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME, BOLT])
+    new = replace(ACME, id="core", name="Core", owner_id=None)
+    owners = {f"s{n}": "ben" for n in range(2500)}
+    store.replace([new], inactive=[f"s{n}" for n in range(1500)], owners=owners)
+    live = store.fetch()
+    assert live.startups == {"core": new}
+    assert live.owners == owners
+    assert live.inactive == {f"s{n}" for n in range(1500)}
+
+
+def test_every_change_moves_the_version(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    versions = [store.version()]
+    for change in (
+        lambda: store.put([ACME]),
+        lambda: store.put([ACME]),
+        lambda: store.remove(["acme"]),
+        lambda: store.replace([ACME]),
+        lambda: store.put([BOLT]),
+        lambda: store.replace([ACME]),
+    ):
+        change()
+        versions.append(store.version())
+    assert versions == sorted(set(versions))
+
+
+def test_no_version_comes_again_after_a_wipe_and_a_resync(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.replace([ACME])
+    before = store.version()
+    redis_client.flushall()
+    store.replace([BOLT])
+    assert store.version() > before
+
+
+def test_putting_or_removing_nothing_changes_nothing(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([])
+    store.remove([])
+    assert store.version() == 0
+
+
+def test_a_reader_never_sees_half_a_change(redis_url: str, redis_client: redis.Redis) -> None:
+    """Owner, activity and texts change together in every put and every replace."""
+    store = LiveCatalogueStore(redis_client)
+    on = replace(ACME, owner_id="anna", is_active=True)
+    off = replace(ACME, owner_id=None, is_active=False)
+    store.put([on])
+
+    def flip() -> None:
+        writer = LiveCatalogueStore(connect(redis_url, timeout_s=10))
+        for _ in range(200):
+            writer.put([off])
+            writer.replace([on], owners={"acme": "anna"})
+
+    with ThreadPoolExecutor(2) as threads:
+        writers = [threads.submit(flip) for _ in range(2)]
+        while not all(writer.done() for writer in writers):
+            live = store.fetch()
+            expected = live.startups["acme"].is_active
+            assert ("acme" in live.owners) == expected
+            assert ("acme" not in live.inactive) == expected
+        for writer in writers:
+            writer.result()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '"acme"', '{"id":"acme"}', '{"id":"acme","name":"A","colour":"red"}']
+)
+def test_an_entry_that_is_not_a_startup_is_told_with_its_mend(redis_client: redis.Redis, text: str) -> None:
+    redis_client.hset("recs:catalogue:startups", "acme", text)
+    with pytest.raises(UnavailableError, match="sync_live_profiles"):
+        LiveCatalogueStore(redis_client).fetch()
+
+
+def test_a_stopped_server_is_told_as_unavailable(stoppable_valkey) -> None:
+    store = LiveCatalogueStore(connect(stoppable_valkey.url, timeout_s=1))
+    store.put([ACME])
+    stoppable_valkey.stop()
+    for call in (
+        store.version,
+        store.fetch,
+        lambda: store.put([BOLT]),
+        lambda: store.remove(["acme"]),
+        lambda: store.replace([BOLT]),
+    ):
+        with pytest.raises(UnavailableError, match="REDIS_URL"):
+            call()
