@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class InteractionsConfig(AppConfig):
-    """Its name and how its keys are made."""
+    """Connects the signals that keep live profiles fresh."""
 
     name = "interactions"
+
+    def ready(self) -> None:
+        """Register the receivers."""
+        from interactions import signals  # noqa: F401

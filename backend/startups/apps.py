@@ -4,6 +4,10 @@ from django.apps import AppConfig
 
 
 class StartupsConfig(AppConfig):
-    """Its name and how its keys are made."""
+    """Connects the signals that keep the live catalogue fresh."""
 
     name = "startups"
+
+    def ready(self) -> None:
+        """Register the receivers."""
+        from startups import signals  # noqa: F401

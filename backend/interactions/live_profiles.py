@@ -1,0 +1,118 @@
+"""Live profiles: what each user did up to now, kept in Redis for the inference service to read.
+
+PostgreSQL is the truth. A profile is built from one snapshot of it after a commit and stored with a
+version that only grows, so whichever of two writers comes last, the newer profile stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import numpy as np
+
+from accounts.models import User
+from config.redis_client import redis_client
+from interactions.selectors import UserActs, acts_of_users
+from recsys.datasets.weights import Cells, EventColumns, resolve_cells
+from recsys.errors import UnavailableError
+from recsys.progress import ignore_progress
+from recsys.serving.live_profile import MAX_LIVE_CELLS, LiveCell, LiveProfile, LiveProfileStore
+from recsys.types import ProgressCallback, ProgressReport
+
+logger = logging.getLogger(__name__)
+
+USERS_A_BATCH = 500
+SYNC_TIMEOUT_S = 10.0  # nobody waits for an answer, and a batch of long histories is megabytes
+
+
+def build_live_profiles(user_ids: Sequence[UUID]) -> list[LiveProfile]:
+    """The profiles of those of the users that exist, all from one snapshot of the database."""
+    users = acts_of_users(user_ids)
+    if not users:
+        return []
+    startup_ids: dict[UUID, int] = {}
+    cells = resolve_cells(_event_columns(users, startup_ids), users[0].weights)
+    names = [str(startup_id) for startup_id in startup_ids]
+    bounds = np.searchsorted(cells.user_index, np.arange(len(users) + 1))
+    return [
+        _profile(user, cells, slice(start, end), names)
+        for user, start, end in zip(users, bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+def store_live_profiles(user_ids: Sequence[UUID]) -> None:
+    """Bring these users' profiles up to date. Redis being away is logged, never raised."""
+    store = LiveProfileStore(redis_client())
+    try:
+        for start in range(0, len(user_ids), USERS_A_BATCH):
+            store.store(build_live_profiles(user_ids[start : start + USERS_A_BATCH]))
+    except UnavailableError as error:
+        logger.warning("live profiles stale users=%d mend=sync_live_profiles reason=%s", len(user_ids), error)
+
+
+def delete_live_profiles(user_ids: Sequence[UUID]) -> None:
+    """Forget the profiles of users who are gone. Redis being away is logged, never raised."""
+    try:
+        LiveProfileStore(redis_client()).delete([str(user_id) for user_id in user_ids])
+    except UnavailableError as error:
+        logger.warning("live profiles not deleted users=%d reason=%s", len(user_ids), error)
+
+
+def sync_live_profiles(progress: ProgressCallback = ignore_progress) -> int:
+    """Store every user's profile, then set the ready mark; returns how many users there are.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+    """
+    store, done, total = LiveProfileStore(redis_client(SYNC_TIMEOUT_S)), 0, User.objects.count()
+    for user_ids in _batches_of_users():
+        store.store(build_live_profiles(user_ids))
+        done += len(user_ids)
+        progress(ProgressReport("live profiles", done / max(total, done)))
+    store.mark_ready()
+    return done
+
+
+def _batches_of_users() -> Iterator[list[UUID]]:
+    users = User.objects.order_by("pk").values_list("pk", flat=True)
+    batch = list(users[:USERS_A_BATCH])
+    while batch:
+        yield batch
+        batch = list(users.filter(pk__gt=batch[-1])[:USERS_A_BATCH])
+
+
+def _event_columns(users: Sequence[UserActs], startup_ids: dict[UUID, int]) -> EventColumns:
+    """The acts of all as columns; a user's index is the place in `users`, `startup_ids` is filled."""
+    items = [startup_ids.setdefault(key, len(startup_ids)) for user in users for key in user.startup_ids]
+    return EventColumns(
+        user_index=np.repeat(np.arange(len(users)), [len(user.event_ids) for user in users]),
+        item_index=np.array(items, np.int64),
+        type_code=np.array([code for user in users for code in user.type_codes], np.uint8),
+        occurred_at=np.array([at for user in users for at in user.occurred_at_s], np.float64),
+        event_order=np.array([key for user in users for key in user.event_ids], np.int64),
+    )
+
+
+def _profile(user: UserActs, cells: Cells, own: slice, startup_ids: Sequence[str]) -> LiveProfile:
+    item_index, last_event_at = cells.item_index[own], cells.last_event_at[own]
+    latest = np.lexsort((item_index, -last_event_at))[:MAX_LIVE_CELLS]
+    return LiveProfile(
+        user_id=str(user.user_id),
+        version=user.version,
+        interaction_count=len(item_index),
+        cells=tuple(
+            LiveCell(startup_ids[item], weight, at, mask)
+            for item, weight, at, mask in zip(
+                item_index[latest].tolist(),
+                cells.weight[own][latest].tolist(),
+                last_event_at[latest].tolist(),
+                cells.type_mask[own][latest].tolist(),
+                strict=True,
+            )
+        ),
+        interests=tuple(user.interests),
+        opted_out=user.opted_out,
+        last_event_id=user.last_event_id,
+    )

@@ -1,0 +1,88 @@
+"""What is read from the event log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from interactions.models import SignalWeights
+from recsys.datasets.weights import DEFAULT_WEIGHTS, SIGNALS
+
+
+def current_weights() -> Mapping[str, float]:
+    """What each signal is worth now: the operator's weights, or the defaults."""
+    row = SignalWeights.objects.first()
+    return row.by_type() if row else DEFAULT_WEIGHTS
+
+
+@dataclass(frozen=True, slots=True)
+class UserActs:
+    """Everything a live profile is made of, as one snapshot of the database holds it."""
+
+    user_id: UUID
+    interests: list[str]
+    opted_out: bool
+    version: int  # a sum of counters that only grow: a later snapshot that differs has a larger one
+    weights: Mapping[str, float]
+    last_event_id: int
+    # One entry an active act, the four in step.
+    startup_ids: list[UUID]
+    type_codes: list[int]
+    occurred_at_s: list[float]
+    event_ids: list[int]
+
+
+# One statement, hence one snapshot, for everything that makes up the version and the acts.
+# A weights row that was never saved counts as version 0.
+USER_ACTS_SQL = """
+SELECT u.id, u.interests, u.opted_out,
+       acts.n_rows + acts.n_retracted + u.profile_version + COALESCE(w.version, 0), to_jsonb(w),
+       acts.last_event_id, acts.startup_ids, acts.type_codes, acts.occurred_at_s, acts.event_ids
+FROM accounts_user u
+LEFT JOIN interactions_signalweights w ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n_rows,
+           count(e.retracted_at) AS n_retracted,
+           COALESCE(max(e.id), 0) AS last_event_id,
+           array_agg(e.startup_id) FILTER (WHERE e.retracted_at IS NULL) AS startup_ids,
+           array_agg(array_position(%(signals)s::text[], e.type::text) - 1)
+               FILTER (WHERE e.retracted_at IS NULL) AS type_codes,
+           array_agg(extract(epoch FROM e.occurred_at)::float8)
+               FILTER (WHERE e.retracted_at IS NULL) AS occurred_at_s,
+           array_agg(e.id) FILTER (WHERE e.retracted_at IS NULL) AS event_ids
+    FROM interactions_userinteraction e
+    WHERE e.user_id = u.id
+) acts
+WHERE u.id = ANY(%(user_ids)s::uuid[])
+"""
+
+
+def acts_of_users(user_ids: Sequence[UUID]) -> list[UserActs]:
+    """The acts of those of the users that exist, all from one snapshot."""
+    with connection.cursor() as cursor:
+        cursor.execute(USER_ACTS_SQL, {"signals": list(SIGNALS), "user_ids": list(user_ids)})
+        return [_user_acts(row) for row in cursor]
+
+
+def _user_acts(row: Sequence) -> UserActs:
+    user_id, interests, opted_out, version, weights, last_event_id, *arrays = row
+    return UserActs(
+        user_id,
+        interests,
+        opted_out,
+        version,
+        _weights(weights),
+        last_event_id,
+        *(array or [] for array in arrays),
+    )
+
+
+def _weights(row: str | None) -> Mapping[str, float]:
+    if row is None:
+        return DEFAULT_WEIGHTS
+    columns = json.loads(row)
+    return {name: columns[name] for name in SIGNALS}

@@ -1,0 +1,89 @@
+"""The live catalogue: what changed about startups since a release could know, kept in Redis."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from config.after_commit import AfterCommit
+from config.redis_client import redis_client
+from recsys.errors import UnavailableError
+from recsys.serving.live_catalogue import LiveCatalogueStore, LiveStartup
+from startups.models import Startup
+
+logger = logging.getLogger(__name__)
+
+STARTUPS_A_BATCH = 1000
+SYNC_TIMEOUT_S = 10.0
+CATALOGUE_LOCK = 0x5EC5  # an advisory lock: of two writers, the last one has read the last commit
+
+
+def as_live_startup(startup: Startup) -> LiveStartup:
+    """A row as the inference service knows it."""
+    return LiveStartup(
+        id=str(startup.pk),
+        name=startup.name,
+        short_description=startup.short_description,
+        long_description=startup.long_description,
+        tags=tuple(startup.tags),
+        industry=startup.industry,
+        country=startup.country,
+        city=startup.city,
+        stage=startup.stage,
+        team_size=startup.team_size,
+        owner_id=str(startup.owner_id) if startup.owner_id else None,
+        created_at=startup.created_at.timestamp(),
+        is_active=startup.is_active,
+    )
+
+
+def store_live_startups(startup_ids: Sequence[UUID]) -> None:
+    """Bring these startups up to date. Redis being away is logged, never raised."""
+    store = LiveCatalogueStore(redis_client())
+    try:
+        for start in range(0, len(startup_ids), STARTUPS_A_BATCH):
+            _store_batch(store, startup_ids[start : start + STARTUPS_A_BATCH])
+    except UnavailableError as error:
+        logger.warning(
+            "live catalogue stale startups=%d mend=sync_live_profiles reason=%s", len(startup_ids), error
+        )
+
+
+refresh_catalogue = AfterCommit(store_live_startups)
+
+
+@transaction.atomic
+def sync_live_catalogue(changed_since: datetime | None) -> None:
+    """Write the live catalogue anew: whole only the startups changed since, or none.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+    """
+    _lock()
+    changed = (
+        Startup.objects.filter(updated_at__gte=changed_since) if changed_since else Startup.objects.none()
+    )
+    inactive = Startup.objects.filter(is_active=False).values_list("pk", flat=True)
+    owners = Startup.objects.exclude(owner=None).values_list("pk", "owner_id")
+    LiveCatalogueStore(redis_client(SYNC_TIMEOUT_S)).replace(
+        [as_live_startup(startup) for startup in changed.iterator(STARTUPS_A_BATCH)],
+        inactive=[str(startup_id) for startup_id in inactive],
+        owners={str(startup_id): str(owner_id) for startup_id, owner_id in owners},
+    )
+
+
+@transaction.atomic
+def _store_batch(store: LiveCatalogueStore, startup_ids: Sequence[UUID]) -> None:
+    _lock()
+    startups = {startup.pk: startup for startup in Startup.objects.filter(pk__in=startup_ids)}
+    store.put([as_live_startup(startup) for startup in startups.values()])
+    store.remove([str(startup_id) for startup_id in startup_ids if startup_id not in startups])
+
+
+def _lock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOGUE_LOCK])
