@@ -52,6 +52,7 @@ class ALSRecommender(Recommender):
     """
 
     name: ClassVar[str] = "als"
+    covers_catalogue: ClassVar[bool] = False
 
     def __init__(self, config: ALSConfig | None = None) -> None:
         self.config: ALSConfig = config or ALSConfig.default()

@@ -26,6 +26,7 @@ class Recommender(ABC):
     """
 
     name: ClassVar[str]
+    covers_catalogue: ClassVar[bool]  # true: scores startups nobody acted on too
     config: SectionConfig
     n_items: int = 0
 

@@ -61,6 +61,7 @@ class ContentRecommender(Recommender):
     """Cosine of a user's vector with each startup's, blended with how popular it is."""
 
     name: ClassVar[str] = "content"
+    covers_catalogue: ClassVar[bool] = True
 
     def __init__(self, config: ContentConfig | None = None) -> None:
         self.config: ContentConfig = config or ContentConfig.default()

@@ -34,6 +34,7 @@ class PopularityRecommender(Recommender):
     """How many people liked an item lately; the same list for everybody."""
 
     name: ClassVar[str] = "popularity"
+    covers_catalogue: ClassVar[bool] = True
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config: PopularityConfig = config or PopularityConfig.default()

@@ -1,0 +1,224 @@
+"""Publishing a release: write aside, verify as a stranger would, rename, flip one pointer.
+
+Nothing a reader may have open is ever written to, and on any failure the pointer stays where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys import __version__
+from recsys.artifacts import layout
+from recsys.artifacts.manifest import Manifest, RecommenderEntry
+from recsys.artifacts.release import LAST_EVENT_FILE, ROWS_FILES, Release, open_release
+from recsys.datasets.files import describe_files, sync_file
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ArtifactError
+from recsys.recommenders.base import Recommender
+from recsys.types import History
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("numpy", "scipy", "implicit")
+GOLDEN_ITEMS = 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted recommender and what is to be written about it."""
+
+    recommender: Recommender
+    recipe: dict[str, Any]
+    seconds: float
+    peak_memory_mb: float
+    metrics: dict[str, Any] = field(default_factory=dict)
+    score_range: dict[str, Any] = field(default_factory=dict)
+
+
+def publish_release(
+    models_dir: Path,
+    dataset: Dataset,
+    trained: Sequence[Trained],
+    *,
+    keep: int = 3,
+    facts: Mapping[str, Any] | None = None,
+) -> Release:
+    """Write, verify and serve a release.
+
+    Recommenders of the served release that are not among `trained` are carried over when they
+    were trained on the same dataset.
+
+    Raises:
+        ArtifactError: the disk is full, or the release does not hold what was put in. What was
+            served before is still served.
+    """
+    with layout.publishing(models_dir):
+        releases = models_dir / layout.RELEASES
+        releases.mkdir(exist_ok=True)
+        _remove_abandoned(releases)
+        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=releases))
+        try:
+            aside.chmod(0o755)  # mkdtemp makes it private, an answering service may run as somebody else
+            version = _write(aside, models_dir, dataset, trained, facts or {})
+            open_release(aside)
+            _sync_folder(aside)
+            folder = releases / version
+            aside.rename(folder)
+        except OSError as error:
+            raise ArtifactError(
+                f"The release could not be written to {models_dir} ({error.strerror}); free space or mend "
+                "the permissions and train again. The served release is unchanged."
+            ) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        sync_file(releases)
+        layout.point_to(models_dir, folder)
+        layout.remove_old_releases(models_dir, keep)
+        return open_release(folder, verify=False)
+
+
+def _write(
+    folder: Path, models_dir: Path, dataset: Dataset, trained: Sequence[Trained], facts: Mapping[str, Any]
+) -> str:
+    """Write every file of a release into a folder; returns its version."""
+    dataset.user_mapping.save(folder / layout.USER_MAPPING_FILE)
+    dataset.item_mapping.save(folder / layout.ITEM_MAPPING_FILE)
+    _write_catalogue(folder / layout.CATALOGUE_FILE, dataset)
+    _write_rows(folder, dataset)
+    dataset_hash = hash_dataset(dataset)
+    entries = {one.recommender.name: _write_recommender(folder, dataset, one) for one in trained}
+    entries |= _carry_over(folder, models_dir, dataset_hash, set(entries))
+    files = describe_files(folder)
+    now = datetime.now(UTC)
+    short_hash = hashlib.sha256(json.dumps(files).encode() + now.isoformat().encode()).hexdigest()[:4]
+    manifest = Manifest(
+        version=f"{now:%Y%m%dT%H%M%SZ}-{short_hash}",
+        created_at=now.isoformat(),
+        dataset={"hash": dataset_hash, **_dataset_facts(dataset)},
+        code_version=__version__,
+        libraries=_library_versions(),
+        recommenders=entries,
+        files=files,
+        facts=dict(facts),
+    )
+    manifest.save(folder / layout.MANIFEST_FILE)
+    return manifest.version
+
+
+def hash_dataset(dataset: Dataset) -> str:
+    """The sha256 of what a recommender can learn from: cells, mappings and catalogue."""
+    digest = hashlib.sha256()
+    for array in (dataset.user_items.indptr, dataset.user_items.indices, dataset.user_items.data):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for mapping in (dataset.user_mapping, dataset.item_mapping):
+        digest.update("\0".join(mapping.ids).encode())
+    for item in dataset.catalogue.items if dataset.catalogue else ():
+        digest.update(json.dumps(item.to_json(), ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def _write_recommender(folder: Path, dataset: Dataset, one: Trained) -> RecommenderEntry:
+    before = _names(folder)
+    recommender_facts = one.recommender.save(folder)
+    return RecommenderEntry(
+        recipe=one.recipe,
+        metrics=one.metrics,
+        score_range=one.score_range,
+        golden=_golden_query(one.recommender, dataset),
+        facts=recommender_facts,
+        files=sorted(_names(folder) - before),
+        seconds=one.seconds,
+        peak_memory_mb=one.peak_memory_mb,
+    )
+
+
+def _golden_query(recommender: Recommender, dataset: Dataset) -> dict[str, Any]:
+    """The history of the first user it can answer for, and its answer."""
+    histories = (dataset.history(user) for user in range(dataset.n_users))
+    history = next((h for h in histories if recommender.why_not(h) is None), History.empty())
+    plain = History(history.item_indices, history.weights)
+    answer = recommender.recommend(plain, min(GOLDEN_ITEMS, recommender.n_items))
+    return {
+        "item_indices": plain.item_indices.tolist(),
+        "weights": plain.weights.tolist(),
+        "top": answer.item_indices.tolist(),
+        "scores": answer.scores.tolist(),
+    }
+
+
+def _carry_over(
+    folder: Path, models_dir: Path, dataset_hash: str, trained_now: set[str]
+) -> dict[str, RecommenderEntry]:
+    """Link the files of the recommenders the served release has for the same dataset.
+
+    A served release that is damaged gives nothing: training again is how it is mended.
+    """
+    served = layout.current_release_dir(models_dir)
+    if served is None:
+        return {}
+    try:
+        manifest = Manifest.load(served / layout.MANIFEST_FILE)
+        manifest.check_files(served)
+    except ArtifactError as error:
+        logger.warning("nothing carried over served=%s reason=%s", served.name, error)
+        return {}
+    if manifest.dataset.get("hash") != dataset_hash:
+        return {}
+    carried = {name: entry for name, entry in manifest.recommenders.items() if name not in trained_now}
+    for entry in carried.values():
+        for name in entry.files:
+            os.link(served / name, folder / name)
+    return carried
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _write_catalogue(path: Path, dataset: Dataset) -> None:
+    by_id = {item.id: item for item in dataset.catalogue.items} if dataset.catalogue else {}
+    entries = [by_id[i].to_json() if i in by_id else {"id": i} for i in dataset.all_items.ids]
+    path.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_rows(folder: Path, dataset: Dataset) -> None:
+    matrix = dataset.user_items
+    np.save(folder / ROWS_FILES["indptr"], matrix.indptr.astype(np.int64))
+    np.save(folder / ROWS_FILES["indices"], matrix.indices.astype(np.int32))
+    np.save(folder / ROWS_FILES["weights"], matrix.data.astype(np.float32))
+    if dataset.last_event_at is not None:
+        np.save(folder / LAST_EVENT_FILE, dataset.last_event_at.data.astype(np.float64))
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    kept = ("counts", "density", "weights", "options", "watermark", "exported_at")
+    return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
+
+
+def _library_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _sync_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        sync_file(path)
+    sync_file(folder)
+
+
+def _remove_abandoned(releases: Path) -> None:
+    """What a killed publisher left behind; nobody else writes while the lock is held."""
+    for path in releases.glob(".writing-*"):
+        shutil.rmtree(path)

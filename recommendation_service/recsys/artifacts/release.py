@@ -1,0 +1,237 @@
+"""A release as it is served: loaded from its folder, checked, read-only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from recsys.artifacts.layout import (
+    CATALOGUE_FILE,
+    DOCUMENTED_FILES,
+    ITEM_MAPPING_FILE,
+    MANIFEST_FILE,
+    USER_MAPPING_FILE,
+    current_release_dir,
+    current_version_key,
+)
+from recsys.artifacts.manifest import Manifest
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.id_map import IdMap
+from recsys.errors import ArtifactError, DataError, RecsysError
+from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSConfig, ALSRecommender
+from recsys.recommenders.base import Recommender, load_array
+from recsys.recommenders.table import recommender_class
+from recsys.types import Float32Array, Float64Array, History
+
+# Every user's cells, so that a user can be answered when no live profile can be had.
+ROWS_FILES = {
+    "indptr": "history_indptr.npy",
+    "indices": "history_items.npy",
+    "weights": "history_weights.npy",
+}
+LAST_EVENT_FILE = "history_last_event_at.npy"
+FILES_ALONE = "model files without a release manifest: default parameters, acts of the training not known"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One coherent set of trained recommenders over one item index space.
+
+    `items` is that space: the ALS mapping first, then startups nobody had acted on. `catalogue`
+    is aligned with it (None where nothing is known of a startup). `notice` is what every answer
+    from this release must admit to, if anything.
+    """
+
+    version: str
+    user_mapping: IdMap
+    item_mapping: IdMap
+    items: IdMap
+    catalogue: tuple[CatalogueItem | None, ...]
+    recommenders: Mapping[str, Recommender]
+    manifest: Manifest | None = None
+    user_items: csr_matrix | None = None
+    last_event_at: Float64Array | None = None
+    notice: str | None = None
+    _score_ranges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def history_of(self, user_id: str) -> History | None:
+        """What a user had done by the time of the export; None for a user not in it."""
+        user_index = self.user_mapping.get(user_id)
+        if user_index is None or self.user_items is None:
+            return None
+        start, end = self.user_items.indptr[user_index : user_index + 2]
+        times = None if self.last_event_at is None else self.last_event_at[start:end]
+        return History(self.user_items.indices[start:end], self.user_items.data[start:end], times)
+
+    def scale(self, recommender: str, raw_scores: Float32Array) -> Float64Array:
+        """Raw scores as numbers between 0 and 1, in the same order.
+
+        A strictly increasing map centred on the mean of the top-100 scores seen in validation
+        and as wide as their deviation: 0.5 (1 + z / (1 + |z|)).
+        """
+        score_range = self._score_ranges.get(recommender, {})
+        centre, width = score_range.get("mean", 0.0), score_range.get("std", 1.0)
+        z = (raw_scores.astype(np.float64) - centre) / max(width, 1e-9)
+        scaled: Float64Array = 0.5 * (1.0 + z / (1.0 + np.abs(z)))
+        return scaled
+
+
+def open_release(folder: Path, *, verify: bool = True) -> Release:
+    """Load a release folder.
+
+    Args:
+        folder: models/releases/<version>.
+        verify: also compare every file with its hash; shapes and values are always checked.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, does not fit the others, or the release does
+            not answer its own golden queries as it did when it was made.
+    """
+    manifest = Manifest.load(folder / MANIFEST_FILE)
+    if verify:
+        manifest.check_files(folder)
+    user_mapping, item_mapping = _load_mappings(folder)
+    catalogue_ids, catalogue = _load_catalogue(folder / CATALOGUE_FILE)
+    items = item_mapping.extended(catalogue_ids)
+    if items.ids != catalogue_ids:
+        raise ArtifactError(
+            f"{folder / CATALOGUE_FILE} is not in the order of the item mapping; train again."
+        )
+    recommenders: dict[str, Recommender] = {}
+    for name, entry in manifest.recommenders.items():
+        recommenders[name] = recommender_class(name).load(folder, entry.recipe)
+        _check_size(folder, name, recommenders[name], len(user_mapping), len(item_mapping), len(items))
+    user_items, last_event_at = _load_rows(folder, (len(user_mapping), len(item_mapping)))
+    release = Release(
+        manifest.version,
+        user_mapping,
+        item_mapping,
+        items,
+        catalogue,
+        recommenders,
+        manifest,
+        user_items,
+        last_event_at,
+        _score_ranges={name: entry.score_range for name, entry in manifest.recommenders.items()},
+    )
+    check_golden_queries(release)
+    return release
+
+
+def open_documented(models_dir: Path) -> Release:
+    """Load the five documented files where they lie by themselves, without a release.
+
+    Raises:
+        ArtifactError: one is missing or damaged, or they do not fit each other.
+    """
+    missing = [name for name in DOCUMENTED_FILES if not (models_dir / name).is_file()]
+    if missing:
+        raise ArtifactError(
+            f"{models_dir} lacks {', '.join(missing)}; all five files are needed. Train again."
+        )
+    user_mapping, item_mapping = _load_mappings(models_dir)
+    factors = load_array(models_dir / ITEM_FACTORS_FILE)
+    width = factors.shape[1] if factors.ndim == 2 else 0
+    als = ALSRecommender.from_files(models_dir, ALSConfig.default(factors=width))
+    _check_size(models_dir, "als", als, len(user_mapping), len(item_mapping), len(item_mapping))
+    return Release(
+        f"files-{_fingerprint(models_dir)}",
+        user_mapping,
+        item_mapping,
+        item_mapping,
+        (None,) * len(item_mapping),
+        {"als": als},
+        notice=FILES_ALONE,
+    )
+
+
+def open_current(models_dir: Path, *, verify: bool = True) -> Release:
+    """Load what a models folder serves: the release it points to, else the documented files.
+
+    Raises:
+        ArtifactError: "Model loading failed: ..." with the reason and the mend.
+    """
+    try:
+        folder = current_release_dir(models_dir)
+        if folder is not None:
+            return open_release(folder, verify=verify)
+        if current_version_key(models_dir) is None:
+            raise ArtifactError(f"there is no release in {models_dir}; run train_all_models.sh.")
+        return open_documented(models_dir)
+    except RecsysError as error:
+        raise ArtifactError(f"Model loading failed: {error}") from error
+
+
+def check_golden_queries(release: Release) -> None:
+    """Ask each recommender the query its manifest entry holds.
+
+    Raises:
+        ArtifactError: an answer differs from the one given when the release was made.
+    """
+    if release.manifest is None:
+        return
+    for name, entry in release.manifest.recommenders.items():
+        golden, recommender = entry.golden, release.recommenders[name]
+        history = History(np.array(golden["item_indices"], np.int32), np.array(golden["weights"], np.float32))
+        scores = recommender.score_batch([history])[0][golden["top"]]
+        if not np.allclose(scores, golden["scores"], rtol=1e-3, atol=1e-4):
+            raise ArtifactError(
+                f"{name} of release {release.version} does not answer as it did; train again."
+            )
+
+
+def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:
+    try:
+        return IdMap.load(folder / USER_MAPPING_FILE), IdMap.load(folder / ITEM_MAPPING_FILE)
+    except DataError as error:
+        raise ArtifactError(str(error)) from error
+
+
+def _load_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[CatalogueItem | None, ...]]:
+    """The ids of the whole index space, and what is known of each."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        known = tuple(CatalogueItem.from_json(e) if len(e) > 1 else None for e in entries)
+        return tuple(entry["id"] for entry in entries), known
+    except (OSError, ValueError, TypeError, KeyError, DataError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); train again.") from error
+
+
+def _load_rows(folder: Path, shape: tuple[int, int]) -> tuple[csr_matrix, Float64Array | None]:
+    arrays = {part: load_array(folder / name) for part, name in ROWS_FILES.items()}
+    try:
+        matrix = csr_matrix((arrays["weights"], arrays["indices"], arrays["indptr"]), shape)
+        matrix.check_format(full_check=True)
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"The histories in {folder} do not fit the mappings ({error}); train again."
+        ) from error
+    times_file = folder / LAST_EVENT_FILE
+    return matrix, load_array(times_file) if times_file.exists() else None
+
+
+def _check_size(
+    folder: Path, name: str, recommender: Recommender, n_users: int, n_mapped: int, n_items: int
+) -> None:
+    expected = n_items if recommender.covers_catalogue else n_mapped
+    if recommender.n_items != expected:
+        raise ArtifactError(
+            f"{name} in {folder} has {recommender.n_items} items but the mapping names {expected}; "
+            "train again or restore the matching files."
+        )
+    if isinstance(recommender, ALSRecommender) and len(recommender.user_factors) != n_users:
+        raise ArtifactError(
+            f"{name} in {folder} has {len(recommender.user_factors)} users but the mapping names {n_users}; "
+            "train again or restore the matching files."
+        )
+
+
+def _fingerprint(models_dir: Path) -> str:
+    key = repr(current_version_key(models_dir)).encode()
+    return hashlib.sha256(key).hexdigest()[:8]
