@@ -169,12 +169,13 @@ def _average_precision(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
 
 
 def _hit_rate(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
-    return _where_relevant(hits.any(axis=1).astype(np.float64), n_relevant)
+    return _where_relevant((_hit_counts(hits) > 0).astype(np.float64), n_relevant)
 
 
 def _reciprocal_rank(hits: BoolArray, n_relevant: Int64Array) -> Float64Array:
-    first = hits.argmax(axis=1)  # 0 as well when nothing hits
-    return _where_relevant(hits.any(axis=1) / (first + 1.0), n_relevant)
+    ranks = np.arange(hits.shape[1]) + 1.0
+    reciprocal: Float64Array = (hits / ranks).max(axis=1)
+    return _where_relevant(reciprocal, n_relevant)
 
 
 METRICS: Mapping[str, Callable[[BoolArray, Int64Array], Float64Array]] = {
