@@ -71,12 +71,12 @@ class Dataset:
     @cached_property
     def positive(self) -> csr_matrix:
         """Cells above zero, with their weights."""
-        return _cells_where(self.user_items, self.user_items.data > 0)
+        return cells_where(self.user_items, self.user_items.data > 0)
 
     @cached_property
     def negative(self) -> csr_matrix:
         """Active dislikes, with their (negative) weights."""
-        return _cells_where(self.user_items, self.user_items.data < 0)
+        return cells_where(self.user_items, self.user_items.data < 0)
 
     @cached_property
     def seen(self) -> csr_matrix:
@@ -231,7 +231,8 @@ def load_dataset(path: Path) -> Dataset:
     )
 
 
-def _cells_where(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
+def cells_where(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
+    """The same shape with only the stored cells where `keep`, (nnz,), is true."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
     indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=matrix.shape[0]))))
     return csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), matrix.shape)
