@@ -14,7 +14,7 @@ from pathlib import Path
 from embedded_services.places import Account, process_options
 
 LOOPBACK = "127.0.0.1"
-POLL_S = 0.02
+POLL_S = 0.05
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
