@@ -1,0 +1,1 @@
+"""A recommender over a split: ranked lists in batches, figures by tier, intervals, score ranges."""

@@ -1,0 +1,56 @@
+"""Score ranges are taken over the scores an answer may show."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.user_items import Dataset
+from recsys.errors import DataError
+from recsys.evaluation import ranked_lists
+from recsys.evaluation.score_range import score_range
+from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.recommenders.popularity import PopularityRecommender
+from recsys.types import History
+
+
+def popularity_over(n_items: int) -> PopularityRecommender:
+    """Item i was liked by i + 1 users, so its score is i + 1."""
+    liked = np.tril(np.ones((n_items, n_items), dtype=np.float32))
+    ids = IdMap(str(i) for i in range(n_items))
+    return PopularityRecommender().fit(Dataset(csr_matrix(liked[:, ::-1]), ids, ids))
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    results = doctest.testmod(ranked_lists)
+    assert results.attempted >= 1
+    assert results.failed == 0
+
+
+def test_the_range_covers_the_best_100_unseen_items() -> None:
+    recommender = popularity_over(150)
+    seen = History(np.array([149], np.int32), np.ones(1, np.float32))
+
+    found = score_range(recommender, [seen, History.empty()])
+    scores = np.concatenate((np.arange(50, 150), np.arange(51, 151)))  # 50..149 and 51..150
+    assert found["min"] == 50.0
+    assert found["max"] == 150.0
+    assert found["mean"] == pytest.approx(scores.mean())
+    assert found["std"] == pytest.approx(scores.std())
+    assert found["p01"] == pytest.approx(np.percentile(scores, 1))
+    assert found["p99"] == pytest.approx(np.percentile(scores, 99))
+    assert found["method"] == "raw scores of the best 100 unseen items of 2 users"
+
+
+def test_users_it_cannot_answer_are_left_out() -> None:
+    ids = IdMap("abc")
+    dataset = Dataset(csr_matrix(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], np.float32)), ids, ids)
+    als = ALSRecommender(ALSConfig.default(factors=2, iterations=2)).fit(dataset)
+
+    assert "of 1 users" in score_range(als, [dataset.history(0), History.empty()])["method"]
+    with pytest.raises(DataError, match="als can answer none of 1 users"):
+        score_range(als, [History.empty()])
