@@ -17,7 +17,7 @@ import numpy as np
 
 from recsys.config import SectionConfig
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.datasets.user_items import Dataset
+from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.errors import ArtifactError, DataError
 from recsys.features.text import TextModel, fit_text_model
 from recsys.progress import ignore_progress
@@ -73,13 +73,14 @@ class ContentRecommender(Recommender):
         """Learn the text model from the whole catalogue, and popularity from the acts.
 
         Raises:
-            DataError: the dataset has no catalogue.
+            DataError: the dataset has no catalogue, or no positive cell.
         """
         if dataset.catalogue is None:
             raise DataError(
                 "content needs catalogue.parquet beside the matrix; run manage.py generate_als_dataset, "
                 "or leave content out of training.recommenders."
             )
+        check_user_items(dataset.user_items)
         by_id = {item.id: item for item in dataset.catalogue.items}
         items = [by_id.get(i, CatalogueItem(id=i, name="")) for i in dataset.all_items.ids]
         self.text_model, self.vectors = fit_text_model(

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.user_items import Dataset
+from recsys.errors import DataError
+from recsys.recommenders.content import ContentConfig, ContentRecommender
+from recsys.types import History
+
+
+@pytest.fixture
+def content(two_circles: Dataset) -> ContentRecommender:
+    return ContentRecommender(ContentConfig.default(dimensions=4, popularity_share=0.2)).fit(two_circles)
+
+
+def test_with_nothing_known_it_ranks_by_popularity(content: ContentRecommender) -> None:
+    scores = content.score_batch([History.empty()])[0]
+
+    assert (
+        np.argsort(-scores, kind="stable").tolist() == np.argsort(-content.popularity, kind="stable").tolist()
+    )
+
+
+def test_interests_alone_bring_what_they_name(content: ContentRecommender) -> None:
+    top = content.recommend(History.empty(("robot", "welding")), 5).item_indices
+
+    assert (top % 2 == 1).all()
+
+
+def test_a_dislike_lowers_startups_alike(content: ContentRecommender) -> None:
+    likes_both = History(np.array([0, 1], np.int32), np.array([2.0, 2.0], np.float32))
+    dislikes_banks = History(np.array([1, 2], np.int32), np.array([2.0, -1.0], np.float32))
+
+    before, after = content.score_batch([likes_both, dislikes_banks])
+
+    assert after[4] < before[4]
+
+
+def test_a_startup_made_after_the_training_is_placed_by_its_text(content: ContentRecommender) -> None:
+    new = CatalogueItem(id="new", name="Weldo", short_description="robot factory welding")
+
+    extended = content.with_new_items([new])
+
+    assert extended.n_items == content.n_items + 1
+    similar = extended.similar_items(content.n_items, 3).item_indices
+    assert (similar % 2 == 1).all()
+    assert content.n_items == len(content.vectors)  # the original is as it was
+
+
+def test_acts_and_interests_and_popularity_add_up_to_the_score(
+    content: ContentRecommender, two_circles: Dataset
+) -> None:
+    history = replace(two_circles.history(0), interests=("robot",))
+    everything = np.arange(content.n_items, dtype=np.int32)
+
+    acts = content.contributions(history, everything).sum(axis=0)
+    interests = content.interest_share(history, everything)
+
+    popular = content.config.popularity_share * content.popularity
+    np.testing.assert_allclose(acts + interests + popular, content.score_batch([history])[0], atol=1e-5)
+
+
+def test_no_catalogue_is_refused_with_the_mend(two_circles: Dataset) -> None:
+    with pytest.raises(DataError, match=r"catalogue\.parquet"):
+        ContentRecommender().fit(replace(two_circles, catalogue=None))
+
+
+def test_a_catalogue_without_a_word_still_answers(two_circles: Dataset) -> None:
+    two_circles = replace(two_circles, catalogue=None)
+    bare = replace(two_circles, catalogue=type("Bare", (), {"items": (), "ids": ()})())
+
+    content = ContentRecommender(ContentConfig.default()).fit(bare)
+
+    assert content.text_model.dimensions == 0
+    assert len(content.recommend(two_circles.history(0), 3).item_indices) == 3
