@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import math
 import types
@@ -35,12 +36,15 @@ class SectionConfig:
         """Build from a complete mapping, turning strings (from a command line) into numbers."""
         hints = get_type_hints(cls)
         names = [field.name for field in dataclasses.fields(cls)]
-        unknown, missing = sorted(set(values) - set(names)), sorted(set(names) - set(values))
+        required = {f.name for f in dataclasses.fields(cls) if f.default_factory is dataclasses.MISSING}
+        unknown, missing = sorted(set(values) - set(names)), sorted(required - set(values))
         if unknown:
             raise ConfigError(f"{cls.section} has no {', '.join(unknown)}; it has {', '.join(names)}.")
         if missing:
             raise ConfigError(f"The section {cls.section} of {config_file()} lacks {', '.join(missing)}.")
-        return cls(**{name: _convert(cls.section, name, values[name], hints[name]) for name in names})
+        return cls(
+            **{name: _convert(cls.section, name, value, hints[name]) for name, value in values.items()}
+        )
 
     def require(self, condition: bool, name: str, accepted: str) -> None:
         """Raise a ConfigError naming the value and what is accepted, unless `condition` holds."""
@@ -102,6 +106,8 @@ def _convert(section: str, name: str, value: object, hint: Any) -> object:
         if accepts_none:
             return None
         raise ConfigError(f"{section}.{name} has no value; it must be a {hint.__name__}.")
+    if get_origin(hint) in (tuple, collections.abc.Mapping):
+        return tuple(value) if get_origin(hint) is tuple and isinstance(value, list | tuple) else value
     kind = next(t for t in get_args(hint) if t is not type(None)) if accepts_none else hint
     if kind is bool:
         if str(value).lower() not in ("true", "false"):

@@ -293,7 +293,8 @@ def _load_matrix(path: Path) -> csr_matrix:
 
 def _read_npz(path: Path) -> csr_matrix:
     try:
-        return csr_matrix(load_npz(path))
+        with path.open("rb") as file:  # numpy leaves a file it cannot read open
+            return csr_matrix(load_npz(file))
     except UNREADABLE_NPZ as error:
         raise DataError(f"{path} is not a sparse matrix ({error}); export the dataset again.") from error
 

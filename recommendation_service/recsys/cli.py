@@ -1,0 +1,150 @@
+"""recsys train | tune | benchmark | import: the console command of the core.
+
+recsys train                              train what training_config.yaml enables, and publish
+recsys train --set als.factors=64         the same with another hyper-parameter
+recsys tune als                           grid search on a validation part, one test at the end
+recsys benchmark --train FILE --test FILE a public split, one JSON line out
+recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recsys.config import parse_assignments, read_section
+from recsys.datasets.user_items import load_dataset
+from recsys.errors import ConfigError
+from recsys.progress import TerminalProgress
+from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.pipeline import TrainingPlan
+from recsys.training.script import add_data_flags, exit_code, train_from_options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="recsys", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_tune(commands)
+    _add_benchmark(commands)
+    _add_import(commands)
+    options = parser.parse_args(argv)
+    return exit_code(lambda: options.run(options))
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("train", help="train what the configuration enables, evaluate, publish")
+    add_data_flags(parser)
+    parser.add_argument(
+        "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="RECOMMENDER.NAME=VALUE", help="replace hyper-parameters"
+    )
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    recommenders = options.recommenders or read_section(TrainingPlan.section)["recommenders"]
+    train_from_options(options, recommenders, _by_recommender(options.set), kind="train")
+
+
+def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("tune", help="grid search of the section <recommender>_grid")
+    parser.add_argument("recommender", choices=list(RECOMMENDERS))
+    add_data_flags(parser)
+    parser.add_argument(
+        "--output", type=Path, default=Path("tuning.csv"), help="CSV of every try (default: %(default)s)"
+    )
+    parser.set_defaults(run=_tune)
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from recsys.training.tuning import grid_search
+
+    progress = TerminalProgress()
+    try:
+        result = grid_search(
+            load_dataset(options.data),
+            options.recommender,
+            read_section(f"{options.recommender}_grid"),
+            test_split=options.test_split,
+            output=options.output,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    print(result.report())
+
+
+def _add_benchmark(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "benchmark", help="train and measure on a public split; prints one JSON line"
+    )
+    parser.add_argument(
+        "--train",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="`user item item ...` a line, or `user item [rating]`",
+    )
+    parser.add_argument("--test", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--recommender", choices=list(RECOMMENDERS), default="als")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="replace hyper-parameters")
+    parser.add_argument("--protocol", choices=["all-ranking"], default="all-ranking")
+    parser.add_argument("--k", type=int, default=20)
+    parser.set_defaults(run=_benchmark)
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    from recsys.training.benchmark import run_benchmark
+
+    figures = run_benchmark(
+        options.train,
+        options.test,
+        recommender=options.recommender,
+        overrides=parse_assignments(options.set),
+        protocol=options.protocol,
+        k=options.k,
+    )
+    print(json.dumps(figures))
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from recsys.datasets.importers import FORMATS
+
+    parser = commands.add_parser(
+        "import", help="a rating file or folder becomes a dataset folder with ratings.parquet"
+    )
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--format", choices=list(FORMATS), required=True)
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    parser.set_defaults(run=_import)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from recsys.datasets.importers import read_ratings
+    from recsys.datasets.ratings import save_ratings
+
+    manifest = save_ratings(read_ratings(options.path, options.format), options.output)
+    print(json.dumps(manifest["counts"]))
+
+
+def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:
+    """["als.factors=64"] as {"als": {"factors": "64"}}."""
+    overrides: dict[str, dict[str, object]] = {}
+    for path, value in parse_assignments(assignments).items():
+        recommender, dot, name = path.partition(".")
+        if not dot:
+            raise ConfigError(f"{path}={value} names no recommender; write als.{path}={value}.")
+        overrides.setdefault(recommender, {})[name] = value
+    return overrides
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

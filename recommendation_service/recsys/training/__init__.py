@@ -1,0 +1,1 @@
+"""From a dataset to a published release: split, fit, evaluate, log, refit, publish."""

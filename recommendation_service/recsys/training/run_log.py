@@ -1,0 +1,33 @@
+"""The log of one training: a file a run in logs/, the last ten of each kind kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+KEPT_RUNS = 10
+LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+@contextmanager
+def run_log(logs_dir: Path, kind: str) -> Iterator[Path]:
+    """Send what is logged inside the block to logs/<kind>-<UTC time>.log; yields the path."""
+    logs_dir.mkdir(parents=True, exist_ok=True)
+    path = logs_dir / f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}.log"
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(LINE))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO))
+    try:
+        yield path
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+        for old in sorted(logs_dir.glob(f"{kind}-*.log"))[:-KEPT_RUNS]:
+            old.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recsys.config import parse_assignments, read_config
+from recsys.errors import ConfigError
+from recsys.recommenders.als import ALSConfig
+from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.pipeline import TrainingPlan
+
+
+@pytest.mark.parametrize("name", sorted(RECOMMENDERS))
+def test_every_recommender_has_its_defaults_in_the_file(name: str) -> None:
+    RECOMMENDERS[name][1].default()
+
+
+def test_the_defaults_of_als_are_the_documented_ones() -> None:
+    config = ALSConfig.default()
+
+    assert (config.factors, config.regularization, config.iterations, config.alpha) == (128, 0.01, 20, 40.0)
+    assert TrainingPlan.default().test_split == 0.2
+
+
+def test_a_command_lines_strings_become_numbers() -> None:
+    config = ALSConfig.default(**parse_assignments(["factors=64", "alpha=4"]))
+
+    assert (config.factors, config.alpha) == (64, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["factors"], "name=value"),
+        (["factors="], "name=value"),
+        (["factor=64"], "has no factor; it has engine, factors"),
+        (["factors=many"], "factors is 'many'"),
+        (["factors=6.5"], "factors is '6.5'"),
+        (["alpha=nan"], "finite"),
+    ],
+)
+def test_a_wrong_assignment_says_what_is_accepted(assignments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ALSConfig.default(**parse_assignments(assignments))
+
+
+def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="RECSYS_CONFIG"):
+        read_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["just words", "a: [1", "- 1"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        read_config(path)
+
+
+def test_an_unknown_recommender_in_a_plan_is_named() -> None:
+    with pytest.raises(ConfigError, match="oracle"):
+        TrainingPlan.default(recommenders=["als", "oracle"])
