@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -20,10 +21,10 @@ from recsys.artifacts.layout import (
     current_release_dir,
     current_version_key,
 )
-from recsys.artifacts.manifest import Manifest
+from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
-from recsys.errors import ArtifactError, DataError, RecsysError
+from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSConfig, ALSRecommender
 from recsys.recommenders.base import Recommender, load_array
 from recsys.recommenders.table import recommender_class
@@ -103,10 +104,11 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
         raise ArtifactError(
             f"{folder / CATALOGUE_FILE} is not in the order of the item mapping; train again."
         )
-    recommenders: dict[str, Recommender] = {}
-    for name, entry in manifest.recommenders.items():
-        recommenders[name] = recommender_class(name).load(folder, entry.recipe)
-        _check_size(folder, name, recommenders[name], len(user_mapping), len(item_mapping), len(items))
+    recommenders = {
+        name: _load_recommender(folder, name, entry) for name, entry in manifest.recommenders.items()
+    }
+    for name, recommender in recommenders.items():
+        _check_size(folder, name, recommender, len(user_mapping), len(item_mapping), len(items))
     user_items, last_event_at = _load_rows(folder, (len(user_mapping), len(item_mapping)))
     release = Release(
         manifest.version,

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.artifacts.layout import DOCUMENTED_FILES, current_version_key, point_to, release_dirs
+from recsys.artifacts.publish import Trained, publish_release
+from recsys.artifacts.release import open_current
+from recsys.datasets.user_items import Dataset, save_dataset
+from recsys.errors import ArtifactError
+
+
+def test_the_five_documented_files_and_nothing_else(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+
+    assert sorted(path.name for path in tmp_path.glob("als_v1*")) == sorted(DOCUMENTED_FILES)
+    assert all((tmp_path / name).read_bytes() for name in DOCUMENTED_FILES)
+
+
+def test_a_published_release_answers_as_what_was_trained(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+
+    release = open_current(tmp_path)
+
+    assert release.items.ids == dataset.all_items.ids
+    history = release.history_of("u03")
+    assert history is not None
+    assert history.item_indices.tolist() == dataset.history(3).item_indices.tolist()
+    for one in trained:
+        np.testing.assert_array_equal(
+            release.recommenders[one.recommender.name].score_batch([history]),
+            one.recommender.score_batch([history]),
+        )
+
+
+def test_a_user_the_training_never_saw_has_no_row(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    assert publish_release(tmp_path, dataset, trained).history_of("somebody") is None
+
+
+def test_the_last_three_are_kept_and_the_served_one_always(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    versions = [publish_release(tmp_path, dataset, trained).version for _ in range(4)]
+    point_to(tmp_path, tmp_path / "releases" / versions[1])  # a person rolled back
+
+    publish_release(tmp_path, dataset, trained)
+    kept = {path.name for path in release_dirs(tmp_path)}
+    assert len(kept) == 3
+
+    point_to(tmp_path, tmp_path / "releases" / min(kept))
+    assert open_current(tmp_path).version == min(kept)
+
+
+def test_another_publish_changes_the_key_readers_watch(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    assert current_version_key(tmp_path) is None
+    publish_release(tmp_path, dataset, trained)
+    first = current_version_key(tmp_path)
+
+    publish_release(tmp_path, dataset, trained)
+
+    assert first != current_version_key(tmp_path)
+
+
+def test_recommenders_trained_on_the_same_dataset_are_carried_over(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+
+    release = publish_release(tmp_path, dataset, [one for one in trained if one.recommender.name == "als"])
+
+    assert set(release.recommenders) == {"popularity", "content", "als"}
+
+
+def test_on_another_dataset_nothing_is_carried_over(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+    other = replace(dataset, user_items=dataset.user_items * 2)
+
+    release = publish_release(tmp_path, other, [one for one in trained if one.recommender.name == "als"])
+
+    assert set(release.recommenders) == {"als"}
+
+
+def test_a_damaged_served_release_does_not_stop_the_next(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+    (tmp_path / "current" / "popularity_scores.npy").unlink()
+
+    assert set(publish_release(tmp_path, dataset, trained).recommenders) == {"popularity", "content", "als"}
+
+
+def test_factors_that_do_not_fit_the_mapping_are_not_published(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    good = publish_release(tmp_path, dataset, trained).version
+    narrow = replace(
+        dataset, user_items=dataset.user_items[:, :8], item_mapping=type(dataset.item_mapping)("abcdefgh")
+    )
+
+    with pytest.raises(ArtifactError, match="train again"):
+        publish_release(tmp_path, narrow, trained)
+
+    assert open_current(tmp_path).version == good
+    assert not list((tmp_path / "releases").glob(".writing-*"))
+
+
+def test_a_full_disk_leaves_the_served_release(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    good = publish_release(tmp_path, dataset, trained).version
+    publish = f"""
+        import resource, sys
+        from pathlib import Path
+        from recsys.artifacts.publish import Trained, publish_release
+        from recsys.artifacts.release import open_release
+        from recsys.datasets.user_items import load_dataset
+        from recsys.recommenders.table import make_recommender
+        from dataclasses import asdict
+        from recsys.errors import ArtifactError
+        import signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        dataset = load_dataset(Path({str(tmp_path / "data")!r}))
+        als = make_recommender("als", factors=3, iterations=2).fit(dataset)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))  # a longer file cannot be written
+        try:
+            publish_release(Path({str(tmp_path)!r}), dataset, [Trained(als, asdict(als.config), 0.1, 1.0)])
+        except ArtifactError as error:
+            sys.exit(0 if "free space" in str(error) else 3)
+    """
+    save_dataset(replace(dataset, last_event_at=None), tmp_path / "data")
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(publish)], env=os.environ, check=False)
+
+    assert done.returncode == 0
+    assert open_current(tmp_path).version == good
+    assert not list((tmp_path / "releases").glob(".writing-*"))
+
+
+def test_what_a_killed_publisher_left_is_removed(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    abandoned = tmp_path / "releases" / ".writing-abc"
+    abandoned.mkdir(parents=True)
+    (abandoned / "half.npy").write_bytes(b"x")
+
+    publish_release(tmp_path, dataset, trained)
+
+    assert not abandoned.exists()
+
+
+def test_files_put_under_the_documented_names_by_hand_are_kept(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    for name in DOCUMENTED_FILES:
+        (tmp_path / name).write_bytes(b"mine")
+
+    publish_release(tmp_path, dataset, trained)
+
+    kept = list(tmp_path.glob("before-*"))
+    assert len(kept) == 1
+    assert {path.name for path in kept[0].iterdir()} == set(DOCUMENTED_FILES)
+
+
+def test_two_publishers_at_once_make_two_whole_releases(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        versions = {
+            r.version for r in pool.map(lambda _: publish_release(tmp_path, dataset, trained), range(2))
+        }
+
+    assert len(versions) == 2
+    assert open_current(tmp_path).version in versions
