@@ -179,13 +179,29 @@ def check_golden_queries(release: Release) -> None:
     if release.manifest is None:
         return
     for name, entry in release.manifest.recommenders.items():
-        golden, recommender = entry.golden, release.recommenders[name]
-        history = History(np.array(golden["item_indices"], np.int32), np.array(golden["weights"], np.float32))
-        scores = recommender.score_batch([history])[0][golden["top"]]
-        if not np.allclose(scores, golden["scores"], rtol=1e-3, atol=1e-4):
+        try:
+            same = _answers_as_before(release.recommenders[name], entry.golden)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ArtifactError(
+                f"The golden query of {name} cannot be asked ({error!r}); train again."
+            ) from error
+        if not same:
             raise ArtifactError(
                 f"{name} of release {release.version} does not answer as it did; train again."
             )
+
+
+def _answers_as_before(recommender: Recommender, golden: Mapping[str, Any]) -> bool:
+    history = History(np.array(golden["item_indices"], np.int32), np.array(golden["weights"], np.float32))
+    scores = recommender.score_batch([history])[0][golden["top"]]
+    return bool(np.allclose(scores, golden["scores"], rtol=1e-3, atol=1e-4))
+
+
+def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recommender:
+    try:
+        return recommender_class(name).load(folder, entry.recipe)
+    except ConfigError as error:
+        raise ArtifactError(f"The manifest of {folder} cannot be followed: {error} Train again.") from error
 
 
 def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:
