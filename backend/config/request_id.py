@@ -32,6 +32,7 @@ class RequestIdMiddleware:
         """Answer the request under its id."""
         given = request.headers.get(HEADER, "")
         request_id = given if SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
         token = _request_id.set(request_id)
         try:
             response = self.get_response(request)
@@ -46,7 +47,9 @@ class RequestIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add `request_id`; never drops a record."""
-        record.request_id = _request_id.get()
+        # Django logs a failed answer after the middleware, with the request beside it.
+        request = getattr(record, "request", None)
+        record.request_id = getattr(request, "request_id", None) or _request_id.get()
         return True
 
 

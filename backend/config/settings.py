@@ -37,6 +37,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.request_id.RequestIdMiddleware",
+    "config.api_errors.ApiErrorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,8 +89,7 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # admin and docs have their styles before anybody ran collectstatic
+WHITENOISE_USE_FINDERS = True  # served from the installed packages: nobody has to run collectstatic
 
 # The largest body the API reads: 1,000 events with their context fit many times over.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024

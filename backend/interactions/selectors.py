@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from interactions.models import SignalWeights
+from interactions.models import SignalWeights, UserInteraction
 from recsys.datasets.weights import DEFAULT_WEIGHTS, SIGNALS
 
 
@@ -86,3 +86,14 @@ def _weights(row: str | None) -> Mapping[str, float]:
         return DEFAULT_WEIGHTS
     columns = json.loads(row)
     return {name: columns[name] for name in SIGNALS}
+
+
+def user_of_event(event_id: UUID) -> UUID | None:
+    """Whose act it is; None when there is none."""
+    return UserInteraction.objects.filter(event_id=event_id).values_list("user_id", flat=True).first()
+
+
+def interaction_count(user_id: UUID) -> int:
+    """Distinct startups with an active act of any type: what routing goes by."""
+    acts = UserInteraction.objects.filter(user_id=user_id, retracted_at=None)
+    return acts.values("startup_id").distinct().count()

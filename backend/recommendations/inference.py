@@ -1,0 +1,73 @@
+"""The client of the inference service."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from config.request_id import HEADER, current_request_id
+from recsys.errors import InvalidRequestError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 5.0
+
+
+class InferenceClient:
+    """Asks the inference service over kept-alive connections; safe to share between threads."""
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._base_url = base_url
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout)
+
+    def recommend(self, user_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What to show to a user next, as the inference service answers it.
+
+        Raises:
+            InvalidRequestError: an option is one it does not accept.
+            UnavailableError: it does not answer, or not as it should.
+        """
+        return self._get("/recommend", {"user_id": user_id, **options})
+
+    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            response = self._http.get(path, params=dict(query), headers={HEADER: current_request_id()})
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"The inference service at {self._base_url} does not answer ({type(error).__name__}); "
+                "start it (gunicorn inference_api.wsgi:app), or correct INFERENCE_URL."
+            ) from error
+        return self._answer(response)
+
+    def _answer(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError as error:
+            raise UnavailableError(
+                f"What answers at {self._base_url} is not the inference service; correct INFERENCE_URL."
+            ) from error
+        if response.status_code == HTTPStatus.OK:
+            return body
+        if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise UnavailableError(
+                "The inference service refused this backend's key; set INFERENCE_API_KEY alike in both."
+            )
+        message = body.get("message", "no reason given")
+        if response.is_client_error:
+            raise InvalidRequestError(message, **body.get("detail", {}))
+        raise UnavailableError(f"The inference service failed: {message}")
+
+
+@cache
+def inference_client() -> InferenceClient:
+    """The process's client of the configured service."""
+    return InferenceClient(settings.INFERENCE_URL, settings.INFERENCE_API_KEY)
