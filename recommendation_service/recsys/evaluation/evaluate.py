@@ -12,7 +12,7 @@ from recsys.datasets.splits import Split
 from recsys.errors import DataError
 from recsys.evaluation.bootstrap import Interval, mean_intervals, paired_difference_interval
 from recsys.evaluation.ranked_lists import as_array, recommend_unseen
-from recsys.metrics.ranking import catalogue_coverage, ranking_metrics, relevant_counts
+from recsys.metrics.ranking import catalogue_coverage, check_cutoff, ranking_metrics, relevant_counts
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import Recommender
 from recsys.types import (
@@ -120,8 +120,10 @@ def evaluate(
         seed: of the bootstrap.
 
     Raises:
-        DataError: no user has a held-back item, or k is below 1.
+        ConfigError: k is below 1.
+        DataError: no user has a held-back item.
     """
+    check_cutoff(k)
     users = np.flatnonzero(relevant_counts(split.test)).astype(np.int32)
     if len(users) == 0:
         raise DataError("No user has a held-back item; there is nothing to evaluate on.")

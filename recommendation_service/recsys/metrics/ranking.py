@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Float64Array, Int64Array
 
 RankedItems = NDArray[np.integer[Any]]
@@ -101,15 +101,15 @@ def hits_at_k(ranked: RankedItems, relevant: csr_matrix, k: int) -> BoolArray:
     """(n_users, k): whether the item at each rank is relevant to its user.
 
     Raises:
-        DataError: k is below 1, the two have different numbers of users, or a list offers an item
-            twice (it would be counted twice).
+        ConfigError: k is below 1.
+        DataError: the two have different numbers of users, or a list offers an item twice (it
+            would be counted twice).
 
     Example:
         >>> hits_at_k(np.array([[3, 0, 4]]), csr_matrix([[0, 1, 0, 1, 1]]), k=4)
         array([[ True, False,  True, False]])
     """
-    if k < 1:
-        raise DataError(f"k is {k}; a list is cut off after 1 item or more.")
+    check_cutoff(k)
     if len(ranked) != relevant.shape[0]:
         raise DataError(f"There are {len(ranked)} ranked lists for {relevant.shape[0]} users.")
     lists = np.full((len(ranked), k), -1, dtype=np.int64)
@@ -122,6 +122,12 @@ def hits_at_k(ranked: RankedItems, relevant: csr_matrix, k: int) -> BoolArray:
     cells = np.repeat(first_cell, np.diff(relevant.indptr)) + relevant.indices
     hits: BoolArray = np.isin(first_cell[:, np.newaxis] + lists, cells[relevant.data > 0]) & (lists >= 0)
     return hits
+
+
+def check_cutoff(k: int) -> None:
+    """Refuse a k no list can be cut off at."""
+    if k < 1:
+        raise ConfigError(f"k is {k}; it must be a whole number from 1.")
 
 
 def relevant_counts(relevant: csr_matrix) -> Int64Array:

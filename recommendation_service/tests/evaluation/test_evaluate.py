@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import Split, split_random
 from recsys.datasets.user_items import Dataset
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.evaluate import evaluate
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import Recommender
@@ -213,6 +213,8 @@ def test_a_lift_over_other_users_is_refused() -> None:
         one.lift_over(other, "recall@1")
 
 
-def test_nothing_held_back_is_refused() -> None:
+def test_nothing_held_back_and_an_impossible_cut_off_are_refused() -> None:
     with pytest.raises(DataError, match="nothing to evaluate on"):
         evaluate(FixedRecommender([1, 2]), split_of([[1, 0]], [[0, 0]]), k=1)
+    with pytest.raises(ConfigError, match="k is -3"):
+        evaluate(FixedRecommender([1, 2]), split_of([[1, 0]], [[0, 1]]), k=-3)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.metrics import ndcg_score
 
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.metrics import ranking
 from recsys.metrics.ranking import (
     average_precision_at_k,
@@ -183,7 +183,7 @@ def test_a_list_with_an_item_twice_is_refused() -> None:
 def test_lists_and_users_must_fit() -> None:
     with pytest.raises(DataError, match="1 ranked lists for 2 users"):
         recall_at_k(np.array([[0, 1]]), relevance([0], [2]), k=2)
-    with pytest.raises(DataError, match="k is 0"):
+    with pytest.raises(ConfigError, match="k is 0"):
         recall_at_k(np.array([[0, 1]]), relevance([0]), k=0)
 
 
