@@ -1,0 +1,190 @@
+"""Grid search: choose hyper-parameters on a part of train, test the choice once.
+
+The dataset is split twice by the same rule, in time when times are known: the last part is the
+test set, which no trial sees; the last part of what is before it is the validation set, on which
+all trials are measured and one is chosen.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from recsys.datasets.splits import Split, split_for_training
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ConfigError
+from recsys.evaluation.bootstrap import Interval
+from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.metrics.ranking import check_cutoff
+from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.table import make_recommender
+from recsys.types import ProgressCallback
+
+logger = logging.getLogger(__name__)
+
+BASELINE = "popularity"
+TEST_STAGE = "testing the best"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of the grid, measured on the validation set; figures as in Evaluation."""
+
+    parameters: Mapping[str, object]
+    protocol: str
+    metrics: Mapping[str, Interval]
+    fit_seconds: float
+    evaluate_seconds: float
+
+    def describe(self) -> str:
+        """Its parameters as a command line takes them."""
+        return " ".join(f"{name}={value}" for name, value in self.parameters.items())
+
+
+@dataclass(frozen=True, slots=True)
+class TuningResult:
+    """`trials` best first by precision@k; `test` and `baseline` were measured after choosing."""
+
+    recommender: str
+    trials: tuple[Trial, ...]
+    test: Evaluation
+    baseline: Evaluation
+
+    @property
+    def best(self) -> Trial:
+        """The chosen trial."""
+        return self.trials[0]
+
+    def best_by(self, metric: str) -> Trial:
+        """The trial with the highest mean of a metric on the validation set."""
+        return max(self.trials, key=lambda trial: trial.metrics[metric]["mean"])
+
+    def report(self) -> str:
+        """As text: the trials best first, the best of each metric, the test of the chosen one."""
+        header = [*self.best.parameters, *self.best.metrics, "fit s"]
+        rows = [[*map(str, trial.parameters.values()), *_figures(trial)] for trial in self.trials]
+        best = [f"best {metric}: {self.best_by(metric).describe()}" for metric in self.best.metrics]
+        return "\n".join(
+            (
+                *_align([header, *rows]),
+                f"validation: {self.best.protocol}",
+                *best,
+                f"chosen on validation: {self.best.describe()}; tested once:",
+                f"{self.recommender}: {self.test.summary()}",
+                f"{self.baseline.recommender}: {self.baseline.summary()}",
+            )
+        )
+
+
+def grid_search(
+    dataset: Dataset,
+    recommender: str,
+    grid: Mapping[str, Sequence[object]],
+    *,
+    csv_path: Path,
+    test_fraction: float = 0.2,
+    validation_fraction: float = 0.2,
+    k: int = 10,
+    seed: int = 0,
+    progress: ProgressCallback = ignore_progress,
+) -> TuningResult:
+    """Measure every combination of the grid, choose the best by precision@k, test it once.
+
+    Args:
+        dataset: everything; the splits are made here.
+        recommender: its name, such as "als".
+        grid: hyper-parameter -> the values to try; the others stay as configured.
+        csv_path: a row a trial, written as soon as it is measured.
+        test_fraction: share of the positive cells held back for the test.
+        validation_fraction: share of the rest held back to choose by.
+        k: where lists are cut off.
+        seed: of random splits and of the bootstrap.
+
+    Raises:
+        ConfigError: the grid is empty, or names an unknown parameter or a value that cannot work,
+            or k is below 1; found before anything is trained.
+        DataError: the dataset is too small to be split twice.
+    """
+    check_cutoff(k)
+    combinations = _combine(recommender, grid)
+    split = split_for_training(dataset, test_fraction, seed)
+    validation = split_for_training(split.train, validation_fraction, seed)
+    stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), TEST_STAGE), 1.0))
+    trials: list[Trial] = []
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
+        for parameters in combinations:
+            trials.append(_measure(recommender, parameters, validation, k, seed, stages))
+            _append_row(file, trials[-1], with_header=len(trials) == 1)
+    trials.sort(key=lambda trial: -trial.metrics[f"precision@{k}"]["mean"])
+
+    stages.update(TEST_STAGE)
+    chosen = make_recommender(recommender, **trials[0].parameters).fit(split.train)
+    test = evaluate(chosen, split, k=k, seed=seed, progress=stages.within(TEST_STAGE))
+    baseline = evaluate(make_recommender(BASELINE).fit(split.train), split, k=k, seed=seed)
+    return TuningResult(recommender, tuple(trials), test, baseline)
+
+
+def _combine(recommender: str, grid: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
+    """Every combination, each tried as a configuration so that a bad one stops the search now."""
+    for name, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ConfigError(f"The grid's {name} is {values!r}; it must be a list of values to try.")
+    if not grid:
+        raise ConfigError(f"The grid for {recommender} is empty; name a parameter and the values to try.")
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    for parameters in combinations:
+        make_recommender(recommender, **parameters)
+    return combinations
+
+
+def _stage(parameters: Mapping[str, object]) -> str:
+    return "trying " + " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def _measure(
+    recommender: str,
+    parameters: Mapping[str, object],
+    validation: Split,
+    k: int,
+    seed: int,
+    stages: StagedProgress,
+) -> Trial:
+    stage = _stage(parameters)
+    stages.update(stage)
+    started = time.perf_counter()
+    fitted = make_recommender(recommender, **parameters).fit(validation.train, stages.within(stage))
+    fitted_at = time.perf_counter()
+    evaluation = evaluate(fitted, validation, k=k, seed=seed)
+    done = time.perf_counter()
+    logger.info("tried recommender=%s %s: %s", recommender, stage, evaluation.summary())
+    return Trial(parameters, evaluation.protocol, evaluation.metrics, fitted_at - started, done - fitted_at)
+
+
+def _append_row(file: TextIO, trial: Trial, *, with_header: bool) -> None:
+    means = {name: round(interval["mean"], 6) for name, interval in trial.metrics.items()}
+    seconds = {
+        "fit_seconds": round(trial.fit_seconds, 3),
+        "evaluate_seconds": round(trial.evaluate_seconds, 3),
+    }
+    row = {**trial.parameters, **means, **seconds, "protocol": trial.protocol}
+    writer = csv.DictWriter(file, fieldnames=list(row))
+    if with_header:
+        writer.writeheader()
+    writer.writerow(row)
+    file.flush()
+
+
+def _figures(trial: Trial) -> list[str]:
+    return [f"{interval['mean']:.4f}" for interval in trial.metrics.values()] + [f"{trial.fit_seconds:.1f}"]
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -1,0 +1,160 @@
+"""Grid search: chosen on validation, tested once, every trial on record."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.splits import split_for_training
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ConfigError, DataError
+from recsys.evaluation.evaluate import evaluate
+from recsys.recommenders.table import make_recommender
+from recsys.training.tuning import TuningResult, grid_search
+from recsys.types import ProgressReport
+
+GRID = {"factors": [2, 8], "regularization": [0.01, 100.0]}
+
+
+def taste_world(n_users: int = 60, n_items: int = 40, *, with_times: bool = True) -> Dataset:
+    """Users of even number like items of even number, the others the others."""
+    rng = np.random.default_rng(8)
+    same_taste = (np.arange(n_users)[:, np.newaxis] + np.arange(n_items)) % 2 == 0
+    user_items = csr_matrix((same_taste & (rng.random((n_users, n_items)) < 0.6)).astype(np.float32))
+    times = user_items.astype(np.float64)
+    times.data = rng.permutation(user_items.nnz) + 1.0
+    return Dataset(
+        user_items,
+        IdMap(f"u{user}" for user in range(n_users)),
+        IdMap(f"i{item}" for item in range(n_items)),
+        last_event_at=times if with_times else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TuningResult, Path]:
+    csv_path = tmp_path_factory.mktemp("tuning") / "logs" / "als_grid.csv"
+    return grid_search(taste_world(), "als", GRID, csv_path=csv_path, k=5), csv_path
+
+
+def test_every_combination_is_tried_and_the_best_by_precision_comes_first(
+    tuned: tuple[TuningResult, Path],
+) -> None:
+    result, _ = tuned
+
+    tried = {tuple(trial.parameters.values()) for trial in result.trials}
+    assert tried == set(itertools.product(*GRID.values()))
+    precisions = [trial.metrics["precision@5"]["mean"] for trial in result.trials]
+    assert precisions == sorted(precisions, reverse=True)
+    assert precisions[0] > precisions[-1]
+    assert result.best is result.trials[0]
+
+
+def test_trials_are_measured_on_validation_and_the_chosen_one_tested_on_what_no_trial_saw(
+    tuned: tuple[TuningResult, Path],
+) -> None:
+    result, _ = tuned
+    split = split_for_training(taste_world(), 0.2, seed=0)
+    validation = split_for_training(split.train, 0.2, seed=0)
+
+    on_validation = make_recommender("als", **result.best.parameters).fit(validation.train)
+    expected = evaluate(on_validation, validation, k=5)
+    assert result.best.metrics == expected.metrics
+    assert result.best.protocol == expected.protocol
+    on_test = make_recommender("als", **result.best.parameters).fit(split.train)
+    assert result.test.to_json() == evaluate(on_test, split, k=5).to_json()
+    assert result.baseline.recommender == "popularity"
+    assert result.test.protocol != result.best.protocol
+    assert np.array_equal(result.test.user_indices, result.baseline.user_indices)
+
+
+def test_the_csv_has_a_row_a_trial_in_the_order_tried(tuned: tuple[TuningResult, Path]) -> None:
+    result, csv_path = tuned
+    with csv_path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+
+    assert [(row["factors"], row["regularization"]) for row in rows] == [
+        ("2", "0.01"),
+        ("2", "100.0"),
+        ("8", "0.01"),
+        ("8", "100.0"),
+    ]
+    best = next(row for row in rows if float(row["factors"]) == result.best.parameters["factors"])
+    assert best["protocol"] == result.best.protocol
+    by_parameters = {
+        (str(t.parameters["factors"]), str(t.parameters["regularization"])): t for t in result.trials
+    }
+    for row in rows:
+        trial = by_parameters[row["factors"], row["regularization"]]
+        assert float(row["ndcg@5"]) == pytest.approx(trial.metrics["ndcg@5"]["mean"], abs=1e-6)
+
+
+def test_the_report_shows_trials_choice_and_test_with_their_protocols(
+    tuned: tuple[TuningResult, Path],
+) -> None:
+    result, _ = tuned
+    lines = result.report().splitlines()
+
+    assert lines[0].split()[:3] == ["factors", "regularization", "precision@5"]
+    assert lines[1].split()[:2] == [str(value) for value in result.best.parameters.values()]
+    assert f"validation: {result.best.protocol}" in lines
+    assert f"best ndcg@5: {result.best_by('ndcg@5').describe()}" in lines
+    assert lines[-2] == f"als: {result.test.summary()}"
+    assert lines[-1] == f"popularity: {result.baseline.summary()}"
+
+
+def test_the_best_of_a_metric_is_its_highest_mean(tuned: tuple[TuningResult, Path]) -> None:
+    result, _ = tuned
+    means = [trial.metrics["map@5"]["mean"] for trial in result.trials]
+    assert result.best_by("map@5").metrics["map@5"]["mean"] == max(means)
+
+
+def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None:
+    reports: list[ProgressReport] = []
+    grid_search(taste_world(), "als", GRID, csv_path=tmp_path / "grid.csv", progress=reports.append)
+
+    stages = list(dict.fromkeys(report.stage for report in reports))
+    assert stages[0] == "trying factors=2 regularization=0.01"
+    assert stages[-1] == "testing the best"
+    assert len(stages) == 5
+    assert reports[-1].fraction == 1.0
+
+
+def test_without_times_the_parts_are_drawn_at_random(tmp_path: Path) -> None:
+    dataset = taste_world(with_times=False)
+    result = grid_search(dataset, "als", {"factors": [4]}, csv_path=tmp_path / "grid.csv", seed=3)
+
+    assert "at random (seed 3)" in result.best.protocol
+    assert "at random (seed 3)" in result.test.protocol
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({}, "grid for als is empty"),
+        ({"factors": []}, "grid's factors is"),
+        ({"factors": 64}, "grid's factors is 64"),
+        ({"factors": "64"}, "grid's factors is '64'"),
+        ({"factors": [8], "colour": ["red"]}, "als has no colour"),
+        ({"factors": [8, -1]}, "als.factors is -1"),
+    ],
+)
+def test_a_grid_that_cannot_work_is_refused_before_anything_is_trained(
+    tmp_path: Path, grid: dict[str, list[object]], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        grid_search(taste_world(), "als", grid, csv_path=tmp_path / "grid.csv")
+    assert not (tmp_path / "grid.csv").exists()
+
+
+def test_a_dataset_too_small_to_split_twice_is_refused(tmp_path: Path) -> None:
+    ids = IdMap("ab")
+    tiny = Dataset(csr_matrix(np.array([[1, 0], [0, 1]], np.float32)), ids, ids)
+    with pytest.raises(DataError, match="positive cells to learn from"):
+        grid_search(tiny, "als", {"factors": [2]}, csv_path=tmp_path / "grid.csv")
