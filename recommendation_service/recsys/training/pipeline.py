@@ -117,12 +117,10 @@ def train_and_publish(
 def _choose_recommenders(dataset: Dataset, plan: TrainingPlan) -> tuple[list[str], list[str]]:
     """The baseline first, then the plan's; without what the dataset cannot feed."""
     names = [BASELINE, *(name for name in plan.recommenders if name != BASELINE)]
-    if "content" in names and dataset.catalogue is None:
-        names.remove("content")
-        return names, [
-            "content is not trained: the dataset has no catalogue.parquet; cold users get popularity."
-        ]
-    return names, []
+    if "content" not in names or dataset.catalogue is not None:
+        return names, []
+    names.remove("content")
+    return names, ["content is not trained: the dataset has no catalogue.parquet; cold users get popularity."]
 
 
 def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
@@ -153,12 +151,7 @@ def _train(
     seconds = time.monotonic() - started
     metrics: dict[str, Any] = {}
     if name in evaluations:
-        metrics = evaluations[name].to_json()
-        if name != BASELINE:
-            metrics["baseline"] = {
-                "recommender": BASELINE,
-                "metrics": evaluations[BASELINE].to_json()["metrics"],
-            }
+        metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
     return Trained(
         recommender,
         recipe=asdict(recommender.config),

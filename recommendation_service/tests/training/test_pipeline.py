@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from recsys.artifacts.manifest import Manifest
+from recsys.artifacts.release import open_current
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.user_items import Dataset
+from recsys.errors import DataError
+from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
+from recsys.types import ProgressReport
+
+SMALL = {"als": {"factors": 4, "iterations": 5}, "content": {"dimensions": 4}}
+
+
+@pytest.fixture
+def train(world: Dataset, tmp_path: Path) -> Callable[..., TrainingResult]:
+    def run(dataset: Dataset = world, **changes: object) -> TrainingResult:
+        progress = changes.pop("progress", lambda report: None)
+        plan = TrainingPlan.default(**{"overrides": SMALL, **changes})
+        return train_and_publish(
+            dataset, tmp_path / "models", plan, logs_dir=tmp_path / "logs", progress=progress
+        )
+
+    return run
+
+
+def served_manifest(tmp_path: Path) -> Manifest:
+    manifest = open_current(tmp_path / "models").manifest
+    assert manifest is not None
+    return manifest
+
+
+def test_what_was_measured_stands_in_the_manifest(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    result = train()
+
+    manifest = served_manifest(tmp_path)
+    assert manifest.version == result.version
+    als = manifest.recommenders["als"]
+    assert als.recipe["factors"] == 4
+    assert als.metrics["metrics"]["ndcg@10"]["mean"] == pytest.approx(
+        result.evaluations["als"].metrics["ndcg@10"]["mean"]
+    )
+    assert "global time cut" in als.metrics["protocol"]
+    assert (
+        als.metrics["baseline"]["ndcg@10"]
+        == manifest.recommenders["popularity"].metrics["metrics"]["ndcg@10"]
+    )
+    assert als.score_range["std"] > 0
+
+
+def test_the_published_model_is_refit_on_all_acts(
+    train: Callable[..., TrainingResult], world: Dataset, tmp_path: Path
+) -> None:
+    train()
+
+    popularity = open_current(tmp_path / "models").recommenders["popularity"]
+    acted_on = np.flatnonzero(np.bincount(world.positive.indices, minlength=world.n_items))
+    assert (popularity.score_batch([world.history(0)])[0][acted_on] > 0).all()
+
+
+def test_als_beats_popularity_where_taste_decides(train: Callable[..., TrainingResult]) -> None:
+    evaluations = train().evaluations
+
+    lift = evaluations["als"].lift_over(evaluations["popularity"], "ndcg@10")
+    assert lift["low"] > 0
+
+
+def test_every_run_is_a_line_of_the_experiments_log(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    result = train()
+
+    lines = [json.loads(line) for line in (tmp_path / "logs" / "experiments.jsonl").read_text().splitlines()]
+    assert [line["recommender"] for line in lines] == ["popularity", "content", "als"]
+    assert {line["release"] for line in lines} == {result.version}
+
+
+def test_progress_rises_to_one_and_names_the_stages(train: Callable[..., TrainingResult]) -> None:
+    reports: list[ProgressReport] = []
+
+    train(progress=reports.append)
+
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1.0)
+    assert "publishing" in {report.stage for report in reports}
+
+
+def test_without_a_catalogue_content_is_left_out_and_said(
+    train: Callable[..., TrainingResult], world: Dataset, tmp_path: Path
+) -> None:
+    result = train(replace(world, catalogue=None))
+
+    assert set(open_current(tmp_path / "models").recommenders) == {"popularity", "als"}
+    assert "catalogue.parquet" in result.warnings[0]
+
+
+def test_without_times_the_split_is_at_random_and_says_so(
+    train: Callable[..., TrainingResult], world: Dataset
+) -> None:
+    result = train(replace(world, last_event_at=None))
+
+    assert "at random" in result.evaluations["als"].protocol
+
+
+def test_a_test_split_of_zero_measures_nothing_and_publishes(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    result = train(test_split=0)
+
+    assert result.evaluations == {}
+    assert served_manifest(tmp_path).version == result.version
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([[0.0, 0.0]], "No interactions found"),
+        ([[2.0]], "collect more interactions"),
+        ([[-1.0, -1.0], [-1.0, 0.0]], "dislikes"),
+        ([[np.nan, 1.0]], "not a finite number"),
+    ],
+)
+def test_data_nothing_can_be_learned_from_is_refused_and_the_served_release_stays(
+    train: Callable[..., TrainingResult], tmp_path: Path, weights: list[list[float]], message: str
+) -> None:
+    served = train().version
+    matrix = csr_matrix(np.array(weights, np.float32))
+    hopeless = Dataset(matrix, IdMap("abcdef"[: matrix.shape[0]]), IdMap("uvwxyz"[: matrix.shape[1]]))
+
+    with pytest.raises(DataError, match=message):
+        train(hopeless)
+
+    assert served_manifest(tmp_path).version == served
+
+
+def test_a_release_that_measures_worse_is_published_with_a_warning(
+    train: Callable[..., TrainingResult], world: Dataset
+) -> None:
+    train()
+
+    worse = train(overrides={"als": {"factors": 4, "iterations": 1, "regularization": 1e6}})
+
+    assert any(warning.startswith("als measures worse") for warning in worse.warnings)

@@ -1,0 +1,112 @@
+"""The documented command, run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recsys.datasets.user_items import Dataset, save_dataset
+from recsys.training.script import judge
+
+SERVICE = Path(__file__).resolve().parents[2]
+DOCUMENTED = [
+    "als_v1.pkl",
+    "als_v1_item_factors.npy",
+    "als_v1_item_mapping.json",
+    "als_v1_user_factors.npy",
+    "als_v1_user_mapping.json",
+]
+
+
+def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    places = {"RECSYS_MODELS_DIR": str(tmp_path / "models"), "RECSYS_LOGS_DIR": str(tmp_path / "logs")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=SERVICE,
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def three_files(world: Dataset, tmp_path: Path) -> Path:
+    save_dataset(replace(world, last_event_at=None, catalogue=None), tmp_path / "data")
+    (tmp_path / "data" / "als_manifest.json").unlink()
+    return tmp_path / "data" / "als_interactions.npz"
+
+
+def test_the_documented_command_works_from_the_three_files(three_files: Path, tmp_path: Path) -> None:
+    parameters = ("--factors", "128", "--regularization", "0.01", "--iterations", "20", "--alpha", "40")
+
+    done = run(tmp_path, "train_als.py", "--data", str(three_files), *parameters, "--test-split", "0.2")
+
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "models").glob("als_v1*")) == DOCUMENTED
+    for word in ("Precision@10", "MAP@10", "popularity", "als", "Published release"):
+        assert word in done.stdout
+    logs = list((tmp_path / "logs").glob("als-*.log"))
+    assert len(logs) == 1
+    assert "published version=" in logs[0].read_text()
+
+
+def test_a_missing_file_is_one_line_and_exit_code_one(tmp_path: Path) -> None:
+    done = run(tmp_path, "train_als.py", "--data", str(tmp_path / "none.npz"))
+
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        f"Error: {tmp_path / 'none.npz'} does not exist; run manage.py generate_als_dataset first."
+    ]
+
+
+def test_a_wrong_flag_is_exit_code_two(tmp_path: Path) -> None:
+    assert run(tmp_path, "train_als.py", "--factor", "many").returncode == 2
+
+
+def test_help_names_every_parameter_with_its_default(tmp_path: Path) -> None:
+    text = run(tmp_path, "train_als.py", "--help").stdout
+
+    for flag in ("--factors", "--regularization", "--iterations", "--alpha", "--test-split", "--data"):
+        assert flag in text
+    assert "default: 128" in text
+
+
+def test_recsys_train_replaces_a_parameter(three_files: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "recsys.cli", "train", "--data", str(three_files), "--set", "als.factors=5")
+
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "models" / "current" / "manifest.json").read_text())
+    assert manifest["recommenders"]["als"]["recipe"]["factors"] == 5
+
+
+def test_a_parameter_that_is_not_there_is_one_line(three_files: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "recsys.cli", "train", "--data", str(three_files), "--set", "als.factor=5")
+
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: als has no factor; it has")
+
+
+@pytest.mark.parametrize(
+    ("precision", "mean_average", "n_interactions", "verdict"),
+    [
+        (0.2, 0.12, 5_000, "Good"),
+        (0.2, 0.05, 5_000, "Fair"),
+        (0.05, 0.02, 5_000, "Poor"),
+        (0.05, 0.02, 999, "Only 999 interactions"),
+        (0.2, 0.12, 999, "Good"),
+    ],
+)
+def test_the_verdict_is_the_guides(
+    precision: float, mean_average: float, n_interactions: int, verdict: str
+) -> None:
+    means = {"precision@10": precision, "map@10": mean_average}
+
+    assert judge(means, n_interactions).startswith(verdict)
