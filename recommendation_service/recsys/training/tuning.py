@@ -87,9 +87,9 @@ def grid_search(
     recommender: str,
     grid: Mapping[str, Sequence[object]],
     *,
-    csv_path: Path,
-    test_fraction: float = 0.2,
-    validation_fraction: float = 0.2,
+    output: Path,
+    test_split: float = 0.2,
+    validation_split: float = 0.2,
     k: int = 10,
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
@@ -100,9 +100,9 @@ def grid_search(
         dataset: everything; the splits are made here.
         recommender: its name, such as "als".
         grid: hyper-parameter -> the values to try; the others stay as configured.
-        csv_path: a row a trial, written as soon as it is measured.
-        test_fraction: share of the positive cells held back for the test.
-        validation_fraction: share of the rest held back to choose by.
+        output: a row a trial, written as soon as it is measured.
+        test_split: share of the positive cells held back for the test.
+        validation_split: share of the rest held back to choose by.
         k: where lists are cut off.
         seed: of random splits and of the bootstrap.
 
@@ -113,12 +113,12 @@ def grid_search(
     """
     check_cutoff(k)
     combinations = _combine(recommender, grid)
-    split = split_for_training(dataset, test_fraction, seed)
-    validation = split_for_training(split.train, validation_fraction, seed)
+    split = split_for_training(dataset, test_split, seed)
+    validation = split_for_training(split.train, validation_split, seed)
     stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), TEST_STAGE), 1.0))
     trials: list[Trial] = []
-    csv_path.parent.mkdir(parents=True, exist_ok=True)
-    with csv_path.open("w", newline="", encoding="utf-8") as file:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w", newline="", encoding="utf-8") as file:
         for parameters in combinations:
             trials.append(_measure(recommender, parameters, validation, k, seed, stages))
             _append_row(file, trials[-1], with_header=len(trials) == 1)

@@ -40,7 +40,7 @@ def taste_world(n_users: int = 60, n_items: int = 40, *, with_times: bool = True
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TuningResult, Path]:
     csv_path = tmp_path_factory.mktemp("tuning") / "logs" / "als_grid.csv"
-    return grid_search(taste_world(), "als", GRID, csv_path=csv_path, k=5), csv_path
+    return grid_search(taste_world(), "als", GRID, output=csv_path, k=5), csv_path
 
 
 def test_every_combination_is_tried_and_the_best_by_precision_comes_first(
@@ -117,7 +117,7 @@ def test_the_best_of_a_metric_is_its_highest_mean(tuned: tuple[TuningResult, Pat
 
 def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None:
     reports: list[ProgressReport] = []
-    grid_search(taste_world(), "als", GRID, csv_path=tmp_path / "grid.csv", progress=reports.append)
+    grid_search(taste_world(), "als", GRID, output=tmp_path / "grid.csv", progress=reports.append)
 
     stages = list(dict.fromkeys(report.stage for report in reports))
     assert stages[0] == "trying factors=2 regularization=0.01"
@@ -128,7 +128,7 @@ def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None
 
 def test_without_times_the_parts_are_drawn_at_random(tmp_path: Path) -> None:
     dataset = taste_world(with_times=False)
-    result = grid_search(dataset, "als", {"factors": [4]}, csv_path=tmp_path / "grid.csv", seed=3)
+    result = grid_search(dataset, "als", {"factors": [4]}, output=tmp_path / "grid.csv", seed=3)
 
     assert "at random (seed 3)" in result.best.protocol
     assert "at random (seed 3)" in result.test.protocol
@@ -149,7 +149,7 @@ def test_a_grid_that_cannot_work_is_refused_before_anything_is_trained(
     tmp_path: Path, grid: dict[str, list[object]], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        grid_search(taste_world(), "als", grid, csv_path=tmp_path / "grid.csv")
+        grid_search(taste_world(), "als", grid, output=tmp_path / "grid.csv")
     assert not (tmp_path / "grid.csv").exists()
 
 
@@ -157,4 +157,4 @@ def test_a_dataset_too_small_to_split_twice_is_refused(tmp_path: Path) -> None:
     ids = IdMap("ab")
     tiny = Dataset(csr_matrix(np.array([[1, 0], [0, 1]], np.float32)), ids, ids)
     with pytest.raises(DataError, match="positive cells to learn from"):
-        grid_search(tiny, "als", {"factors": [2]}, csv_path=tmp_path / "grid.csv")
+        grid_search(tiny, "als", {"factors": [2]}, output=tmp_path / "grid.csv")
