@@ -4,17 +4,24 @@
 import os
 import sys
 
-# These say where the servers are or nothing at all; neither may start one as a side effect.
-COMMANDS_WITHOUT_SERVERS = {"services", "help", "--help", "-h", "version", "--version"}
+# These say nothing about the data; they may not start a server as a side effect.
+COMMANDS_WITHOUT_SERVERS = {"help", "--help", "-h", "version", "--version"}
 
 
 def main() -> None:
     """Run one management command."""
+    if sys.argv[1:2] == ["services"]:  # Django's settings need addresses, which this makes
+        from embedded_services.cli import main as manage_services
+
+        raise SystemExit(manage_services(sys.argv[2:], prog="manage.py services"))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if len(sys.argv) > 1 and sys.argv[1] not in COMMANDS_WITHOUT_SERVERS:
-        from embedded_services import configure_environment
+        from embedded_services import EmbeddedServicesError, configure_environment
 
-        configure_environment()
+        try:
+            configure_environment()
+        except EmbeddedServicesError as error:
+            raise SystemExit(str(error)) from None
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

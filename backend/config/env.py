@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 ENVIRONMENTS = ("development", "production")
@@ -25,7 +26,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 MIN_SECRET_KEY_LENGTH = 50  # what `manage.py check --deploy` asks for
 
 
-class SettingError(ValueError):
+class SettingError(ImproperlyConfigured):
     """A variable of the environment holds something that cannot work."""
 
     def __init__(self, name: str, value: str, accepted: str) -> None:
