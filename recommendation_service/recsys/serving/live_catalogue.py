@@ -20,6 +20,7 @@ from recsys.errors import DataError, UnavailableError
 from recsys.serving.redis_client import redis_faults_as_unavailable
 
 VERSION_KEY = "recs:catalogue:version"
+READY_KEY = "recs:catalogue:ready"
 STARTUPS_KEY = "recs:catalogue:startups"
 OWNERS_KEY = "recs:catalogue:owners"
 INACTIVE_KEY = "recs:catalogue:inactive"
@@ -34,10 +35,12 @@ class LiveCatalogue:
     """What changed: `version` 0 means nothing was ever written here.
 
     `inactive` holds deleted startups too; `startups` those created or changed since a release
-    could know them, whole, by id.
+    could know them, whole, by id. `is_complete`: `replace` has told of every startup, so what is
+    not here is not so.
     """
 
     version: int = 0
+    is_complete: bool = False
     inactive: frozenset[str] = frozenset()
     owners: Mapping[str, str] = field(default_factory=dict)
     startups: Mapping[str, LiveStartup] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class LiveCatalogueStore:
             # A clock, not a counter: after Redis was wiped, the next number must not be one that
             # a reader has seen before.
             pipeline.set(VERSION_KEY, time.time_ns() // 1000)
+            pipeline.set(READY_KEY, "1")
             pipeline.execute()
 
     def version(self) -> int:
@@ -113,12 +117,14 @@ class LiveCatalogueStore:
         with redis_faults_as_unavailable("fetching the live catalogue"):
             pipeline = self._client.pipeline(transaction=True)
             pipeline.get(VERSION_KEY)
+            pipeline.exists(READY_KEY)
             pipeline.sunion([INACTIVE_KEY, REMOVED_KEY])
             pipeline.hgetall(OWNERS_KEY)
             pipeline.hgetall(STARTUPS_KEY)
-            version, inactive, owners, startups = pipeline.execute()
+            version, is_complete, inactive, owners, startups = pipeline.execute()
         return LiveCatalogue(
             int(version or 0),
+            bool(is_complete),
             frozenset(inactive),
             owners,
             {startup_id: _startup_from_json(startup_id, text) for startup_id, text in startups.items()},

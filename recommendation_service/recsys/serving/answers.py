@@ -1,0 +1,62 @@
+"""What callers get back, the same over HTTP and from Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class RankedStartup:
+    """One place of a list; `score` is between 0 and 1, and 1 is the first `rank`."""
+
+    id: str
+    rank: int
+    score: float
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """A list with who made it (`method_used`) and, in `degraded`, what stood in the way."""
+
+    startups: tuple[RankedStartup, ...]
+    method_used: str
+    model_version: str
+    recommendation_id: str
+    degraded: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The list as plain values."""
+        return {**asdict(self), "startups": [asdict(startup) for startup in self.startups]}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(RankedList):
+    """A list for one user, who had acted on `interaction_count` startups."""
+
+    user_id: str
+    interaction_count: int
+
+    @classmethod
+    def from_list(cls, made: RankedList, user_id: str, interaction_count: int) -> Self:
+        """The same list as an answer for a user."""
+        fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+        return cls(**fields, user_id=user_id, interaction_count=interaction_count)
+
+
+def make_recommendation_id(model_version: str, method: str) -> str:
+    """A new id that tells release and method, so that an act naming it can be attributed.
+
+    Neither part holds a dot, so the id is read from the left: version, method, the rest.
+    """
+    return f"{model_version}.{method}.{secrets.token_hex(8)}"
+
+
+def join_reasons(*reasons: str | None) -> str | None:
+    """What `degraded` says: every reason once, in order; None when there is none."""
+    given = dict.fromkeys(reason for reason in reasons if reason)
+    return "; ".join(given) or None

@@ -1,0 +1,123 @@
+"""What is known at this moment of a user and of the catalogue: from Redis, or else from the release."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.artifacts.release import Release
+from recsys.errors import UnavailableError
+from recsys.serving.explanations import Asker
+from recsys.serving.live_catalogue import LiveCatalogueStore
+from recsys.serving.live_profile import LiveProfile, LiveProfileStore
+from recsys.serving.served import Served, ServedCatalogue
+from recsys.types import History, Int32Array
+
+logger = logging.getLogger(__name__)
+
+OPTED_OUT = "the user opted out: popular startups, nothing personal"
+CATALOGUE_INCOMPLETE = "live catalogue not synced: activity and owners partly as of the release"
+CATALOGUE_UNAVAILABLE = "live catalogue unavailable: activity and owners as last known"
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What is known of a user now, in the index space of a Served.
+
+    `acted_on` are the startups not to show again; `degraded` what an answer must admit to.
+    """
+
+    user_id: str
+    interaction_count: int
+    asker: Asker
+    acted_on: Int32Array
+    opted_out: bool = False
+    degraded: str | None = None
+
+
+class LiveState:
+    """Asks Redis; while it cannot be asked, answers from the release and says so."""
+
+    def __init__(self, profiles: LiveProfileStore, catalogue: LiveCatalogueStore) -> None:
+        self._profiles = profiles
+        self._catalogue = ServedCatalogue(catalogue)
+        self._is_up = True
+
+    def of_catalogue(self, release: Release) -> tuple[Served, str | None]:
+        """What can be offered now, and what an answer made from it must admit to."""
+        try:
+            self._catalogue.refresh()
+        except UnavailableError as error:
+            self._note(error)
+            return self._catalogue.served(release), CATALOGUE_UNAVAILABLE
+        self._note(None)
+        served = self._catalogue.served(release)
+        return served, None if served.live.is_complete else CATALOGUE_INCOMPLETE
+
+    def of_user(self, user_id: str, release: Release) -> tuple[Served, UserState]:
+        """What can be offered now, and the user's acts up to now.
+
+        No profile under the ready mark is a user who did nothing; without the mark, or without
+        Redis, the user's acts are those the release was trained on.
+        """
+        try:
+            profile, is_ready = self._profiles.fetch_with_mark(user_id)
+        except UnavailableError as error:
+            self._note(error)
+            served = self._catalogue.served(release)
+            return served, _state_in_release(release, user_id, "live profile store unavailable")
+        served, degraded = self.of_catalogue(release)
+        if profile is not None:
+            return served, _state_of_profile(served, profile, degraded)
+        if is_ready:
+            return served, UserState(user_id, 0, Asker(History.empty()), _NOTHING, degraded=degraded)
+        return served, _state_in_release(release, user_id, "live profiles not synced")
+
+    def warm(self, release: Release) -> None:
+        """Build what the first answer from a release needs, before it is asked for."""
+        _ = self._catalogue.served(release).vector_lengths
+
+    def _note(self, error: UnavailableError | None) -> None:
+        """Log when the live store goes away and when it is back, not every request between."""
+        if error is not None and self._is_up:
+            logger.warning("live store unavailable, answers are degraded reason=%s", error)
+        elif error is None and not self._is_up:
+            logger.info("live store is back")
+        self._is_up = error is None
+
+
+_NOTHING: Int32Array = np.empty(0, np.int32)
+
+
+def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None) -> UserState:
+    indices = served.items.indices([cell.startup_id for cell in profile.cells])
+    known = indices >= 0  # a startup deleted since is in nobody's index space
+    cells = [cell for cell, is_known in zip(profile.cells, known, strict=True) if is_known]
+    history = History(
+        indices[known],
+        np.array([cell.weight for cell in cells], np.float32),
+        np.array([cell.last_event_at for cell in cells], np.float64),
+        profile.interests,
+    )
+    acted_on = history.item_indices
+    if profile.interaction_count > len(profile.cells):  # the oldest acts are in the release only
+        older = served.release.history_of(profile.user_id)
+        acted_on = acted_on if older is None else np.union1d(acted_on, older.item_indices)
+    if profile.opted_out:
+        asker, degraded = Asker(History.empty()), OPTED_OUT
+    else:
+        asker = Asker(history, np.array([cell.type_mask for cell in cells], np.uint8))
+    return UserState(profile.user_id, profile.interaction_count, asker, acted_on, profile.opted_out, degraded)
+
+
+def _state_in_release(release: Release, user_id: str, why: str) -> UserState:
+    history = release.history_of(user_id)
+    if history is None:
+        degraded = f"{why}: nothing known of this user"
+        return UserState(user_id, 0, Asker(History.empty()), _NOTHING, degraded=degraded)
+    degraded = f"{why}: acts as of release {release.version}"
+    return UserState(
+        user_id, len(history.item_indices), Asker(history), history.item_indices, degraded=degraded
+    )

@@ -1,0 +1,115 @@
+"""Serves the published release, and the next one as soon as it is published, without a restart."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recsys.artifacts.layout import current_version_key
+from recsys.artifacts.release import Release, open_current
+from recsys.errors import RecsysError
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+RETRY_FAILED_S = 60.0  # a full disk or a wrong permission may be mended without a new release
+
+
+class ReleaseWatcher:
+    """Holds the served release; a thread looks for another one twice a second.
+
+    The thread starts with the first use in a process, so it is there on both sides of a fork. A
+    release is loaded and verified beside the old one, then one reference changes; one that
+    cannot be loaded leaves the old one in place.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        *,
+        warm: Callable[[Release], None],
+        on_loaded: Callable[[Release], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        """`warm` prepares a release before it is served; the others are told what happened."""
+        self._models_dir = models_dir
+        self._warm = warm
+        self._on_loaded = on_loaded
+        self._on_failure = on_failure
+        self._release: Release | None = None
+        self._failure: str | None = None
+        self._checked_key: tuple[object, ...] | None = None
+        self._retry_at_s = 0.0
+        self._checking = threading.Lock()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @property
+    def release(self) -> Release | None:
+        """The release to answer from; None before the first one."""
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        return self._release
+
+    @property
+    def failure(self) -> str | None:
+        """Why the release that should be served is not; None while it is."""
+        return self._failure
+
+    def check(self, now_s: float | None = None) -> None:
+        """Load what should be served if that is not what is served.
+
+        A release that failed is tried again after a minute, another one at once.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        with self._checking:
+            key = current_version_key(self._models_dir)
+            if key == self._checked_key and (self._failure is None or now_s < self._retry_at_s):
+                return
+            self._checked_key, self._retry_at_s = key, now_s + RETRY_FAILED_S
+            if key is not None:
+                self._load()
+
+    def stop(self) -> None:
+        """End the thread; the next use starts it again."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _load(self) -> None:
+        started_s = time.monotonic()
+        try:
+            release = open_current(self._models_dir)
+            self._warm(release)
+        except RecsysError as error:
+            self._fail(str(error))
+        except Exception as error:  # whatever a damaged file can raise, the old release stays
+            logger.exception("release cannot be loaded")
+            self._fail(f"Model loading failed: {type(error).__name__}: {error}; train again.")
+        else:
+            self._release, self._failure = release, None
+            seconds = time.monotonic() - started_s
+            logger.info("release loaded version=%s seconds=%.2f", release.version, seconds)
+            self._on_loaded(release)
+
+    def _fail(self, failure: str) -> None:
+        served = "nothing" if self._release is None else self._release.version
+        logger.error("%s still_serving=%s", failure, served)
+        self._failure = failure
+        self._on_failure(failure)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
+            self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_S):
+            self.check()

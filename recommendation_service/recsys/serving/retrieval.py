@@ -1,0 +1,107 @@
+"""From a recommender's scores to a list: what may be offered, dislikes, places for new startups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.recommenders.base import NO_ITEMS, Recommender, top_items
+from recsys.types import BoolArray, Float32Array, History, Int32Array, Recommendation
+
+# ALS gives a disliked startup no preference, so it only pulls what is like it towards zero; content
+# subtracts dislikes in its own vector.
+BLIND_TO_NEIGHBOURS_OF_DISLIKES = frozenset({"als"})
+MAX_DISLIKES = 50  # the latest say what somebody is tired of
+SHORTLIST_PER_PLACE = 4
+NEW_STARTUP_SHARE = 0.2  # of a list for somebody without a history
+
+
+def rank(
+    recommender: Recommender,
+    history: History,
+    limit: int,
+    allowed: BoolArray,
+    *,
+    vector_lengths: Float32Array | None = None,
+) -> Recommendation:
+    """The best allowed items for a history, those like a disliked one lowered.
+
+    Args:
+        allowed: (n_items or more,) true where an item may be returned.
+        vector_lengths: (n_items,) of the recommender's item vectors, where it has them.
+    """
+    scores = recommender.score_batch([history])[0]
+    allowed = allowed[: len(scores)]
+    disliked = _latest_dislikes(history, recommender.n_items)
+    if (
+        len(disliked) == 0
+        or vector_lengths is None
+        or recommender.name not in BLIND_TO_NEIGHBOURS_OF_DISLIKES
+    ):
+        return top_items(scores, limit, allowed)
+    return _rank_lowered(recommender, scores, limit, allowed, disliked, vector_lengths)
+
+
+def rank_with_new(
+    recommender: Recommender, history: History, limit: int, allowed: BoolArray, new: BoolArray
+) -> Recommendation:
+    """Like `rank`, with a fifth of the places for the best new items; the order is by score.
+
+    Args:
+        new: (n_items or more,) true where an item is new enough to deserve a place.
+    """
+    scores = recommender.score_batch([history])[0]
+    allowed = allowed[: len(scores)]
+    places = int(limit * NEW_STARTUP_SHARE)
+    newest = top_items(scores, places, allowed & new[: len(scores)]) if places else NO_ITEMS
+    others = allowed.copy()
+    others[newest.item_indices] = False
+    rest = top_items(scores, limit - len(newest.item_indices), others)
+    return _in_order(
+        np.concatenate((rest.item_indices, newest.item_indices)),
+        np.concatenate((rest.scores, newest.scores)),
+        limit,
+    )
+
+
+def _latest_dislikes(history: History, n_items: int) -> Int32Array:
+    known = (history.weights < 0) & (history.item_indices < n_items)
+    disliked = history.item_indices[known]
+    if history.last_event_at is not None:
+        disliked = disliked[np.argsort(-history.last_event_at[known], kind="stable")]
+    return disliked[:MAX_DISLIKES]
+
+
+def _rank_lowered(
+    recommender: Recommender,
+    scores: Float32Array,
+    limit: int,
+    allowed: BoolArray,
+    disliked: Int32Array,
+    vector_lengths: Float32Array,
+) -> Recommendation:
+    """A positive score loses the square of the cosine with the most alike dislike.
+
+    Lowering needs the vectors of a shortlist only: once the last place beats every raw score left
+    out, no longer shortlist can change the list.
+    """
+    vectors = recommender.item_vectors()
+    if vectors is None:
+        return top_items(scores, limit, allowed)
+    n_candidates = limit * SHORTLIST_PER_PLACE
+    while True:
+        shortlist = top_items(scores, n_candidates, allowed)
+        indices = shortlist.item_indices
+        products = vectors[indices] @ vectors[disliked].T
+        lengths = np.outer(vector_lengths[indices], vector_lengths[disliked])
+        alike = (products / np.maximum(lengths, 1e-12)).max(axis=1, initial=0.0).clip(0.0, 1.0)
+        lowered = np.where(shortlist.scores > 0, shortlist.scores * (1.0 - alike**2), shortlist.scores)
+        best = _in_order(indices, lowered.astype(np.float32), limit)
+        is_whole = len(indices) < n_candidates
+        if is_whole or best.scores[-1] >= shortlist.scores[-1]:
+            return best
+        n_candidates *= SHORTLIST_PER_PLACE
+
+
+def _in_order(indices: Int32Array, scores: Float32Array, limit: int) -> Recommendation:
+    order = np.lexsort((indices, -scores))[:limit]
+    return Recommendation(indices[order].astype(np.int32), scores[order].astype(np.float32))

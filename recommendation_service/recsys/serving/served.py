@@ -1,0 +1,172 @@
+"""A release and the live catalogue as one: what can be offered at this moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recsys.artifacts.release import Release
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.id_map import IdMap
+from recsys.recommenders.base import Recommender
+from recsys.recommenders.content import ContentRecommender
+from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
+from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array
+
+RECENT_ACTS_S = 45 * 86_400.0  # older than this, what is popular in the data is not popular lately
+NEW_STARTUP_S = 30 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a release and the live catalogue know together; never changed, only replaced.
+
+    `items` is the release's index space with the startups it does not know appended, the newest
+    first; `startups` (what is known of each), `active` and `created_at` (UTC s) are aligned with
+    it. `owned` maps a user to the indices of their own startups.
+    """
+
+    release: Release
+    live: LiveCatalogue
+    items: IdMap
+    startups: tuple[CatalogueItem | None, ...]
+    active: BoolArray
+    created_at: Float64Array
+    owned: Mapping[str, Int32Array]
+    recommenders: Mapping[str, Recommender]
+
+    @property
+    def n_acted_on(self) -> int:
+        """Indices from here on are startups nobody had acted on when the release was made."""
+        return len(self.release.item_mapping)
+
+    def is_new(self, now_s: float) -> BoolArray:
+        """(n_items,) startups of the last 30 days that nobody had acted on at the training."""
+        new: BoolArray = self.created_at > now_s - NEW_STARTUP_S
+        new[: self.n_acted_on] = False
+        return new
+
+    def has_recent_acts(self, now_s: float) -> bool:
+        """Whether the release was trained on acts of the last weeks."""
+        times = self.release.last_event_at
+        return times is not None and len(times) > 0 and float(times.max()) > now_s - RECENT_ACTS_S
+
+    @cached_property
+    def n_users_of_item(self) -> Int32Array:
+        """(n_acted_on,) how many users of the release have acted on each startup."""
+        user_items = self.release.user_items
+        if user_items is None:
+            return np.zeros(self.n_acted_on, np.int32)
+        return np.bincount(user_items.indices, minlength=self.n_acted_on).astype(np.int32)
+
+    @cached_property
+    def vector_lengths(self) -> Mapping[str, Float32Array]:
+        """The length of every item vector of every recommender that has vectors."""
+        vectors = {name: recommender.item_vectors() for name, recommender in self.recommenders.items()}
+        return {
+            name: np.linalg.norm(matrix, axis=1).astype(np.float32)
+            for name, matrix in vectors.items()
+            if matrix is not None
+        }
+
+    def name_of(self, item_index: int) -> str:
+        """What a person calls a startup; its id when no name is known."""
+        startup = self.startups[item_index]
+        return startup.name if startup is not None and startup.name else self.items.ids[item_index]
+
+
+def combine(release: Release, live: LiveCatalogue) -> Served:
+    """Build what can be offered from a release and the changes since."""
+    unknown = [startup for startup in live.startups.values() if startup.id not in release.items]
+    newest_first = sorted(unknown, key=lambda startup: (-startup.created_at, startup.id))
+    items = release.items.extended(startup.id for startup in newest_first) if unknown else release.items
+    known = (*release.catalogue, *newest_first)
+    startups = tuple(live.startups.get(i, entry) for i, entry in zip(items.ids, known, strict=True))
+    return Served(
+        release,
+        live,
+        items,
+        startups,
+        active=_active(items, startups, live),
+        created_at=np.array([s.created_at if s is not None else 0.0 for s in startups]),
+        owned=_owned(items, startups, live),
+        recommenders=_extended(release.recommenders, newest_first),
+    )
+
+
+def _active(items: IdMap, startups: tuple[CatalogueItem | None, ...], live: LiveCatalogue) -> BoolArray:
+    """(n_items,) true where a startup may be offered.
+
+    A complete live catalogue is the truth; an incomplete one can only take away.
+    """
+    carried = live.startups
+    return np.array(
+        [
+            item_id not in live.inactive
+            and (live.is_complete or item_id in carried or startup is None or startup.is_active)
+            for item_id, startup in zip(items.ids, startups, strict=True)
+        ],
+        dtype=np.bool_,
+    )
+
+
+def _owned(
+    items: IdMap, startups: tuple[CatalogueItem | None, ...], live: LiveCatalogue
+) -> dict[str, Int32Array]:
+    owned: dict[str, list[int]] = {}
+    for index, (item_id, startup) in enumerate(zip(items.ids, startups, strict=True)):
+        owner = live.owners.get(item_id)
+        if owner is None and startup is not None and not live.is_complete:
+            owner = startup.owner_id
+        if owner is not None:
+            owned.setdefault(owner, []).append(index)
+    return {owner: np.array(indices, np.int32) for owner, indices in owned.items()}
+
+
+def _extended(recommenders: Mapping[str, Recommender], new: list[CatalogueItem]) -> Mapping[str, Recommender]:
+    """The recommenders, those that can answer for new startups extended by them."""
+    content = recommenders.get("content")
+    if not new or not isinstance(content, ContentRecommender):
+        return recommenders
+    return {**recommenders, "content": content.with_new_items(new)}
+
+
+class ServedCatalogue:
+    """Keeps the combination of the release asked for with the latest live catalogue."""
+
+    def __init__(self, store: LiveCatalogueStore) -> None:
+        self._store = store
+        self._live = LiveCatalogue()
+        self._built: tuple[Served, ...] = ()
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Fetch the live catalogue if it changed.
+
+        Raises:
+            UnavailableError: Redis cannot be asked; what was known last stays.
+        """
+        if self._store.version() != self._live.version:
+            with self._lock:
+                if self._store.version() != self._live.version:
+                    self._live = self._store.fetch()
+
+    def served(self, release: Release) -> Served:
+        """The combination; built when the release or the live catalogue is another than before."""
+        found = self._find(release)
+        if found is None:
+            with self._lock:
+                found = self._find(release)
+                if found is None:
+                    found = combine(release, self._live)
+                    # Two: around a swap some requests still ask for the release before.
+                    self._built = (found, *self._built[:1])
+        return found
+
+    def _find(self, release: Release) -> Served | None:
+        live = self._live
+        return next((s for s in self._built if s.release is release and s.live is live), None)

@@ -1,0 +1,251 @@
+"""A release is picked up when it is published; one that is damaged leaves the old one in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from recsys.artifacts.publish import Trained, publish_release
+from recsys.artifacts.release import Release
+from recsys.datasets.user_items import Dataset
+from recsys.serving.release_watcher import RETRY_FAILED_S, ReleaseWatcher
+
+NOW_S = 1000.0
+
+
+class Events:
+    """What the watcher told, in order."""
+
+    def __init__(self) -> None:
+        self.warmed: list[str] = []
+        self.loaded: list[str] = []
+        self.failures: list[str] = []
+        self.another_loaded = threading.Event()
+
+    def on_loaded(self, release: Release) -> None:
+        self.loaded.append(release.version)
+        self.another_loaded.set()
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+def watch(events: Events) -> Iterator[Callable[[Path], ReleaseWatcher]]:
+    watchers: list[ReleaseWatcher] = []
+
+    def make(models_dir: Path) -> ReleaseWatcher:
+        watchers.append(
+            ReleaseWatcher(
+                models_dir,
+                warm=lambda release: events.warmed.append(release.version),
+                on_loaded=events.on_loaded,
+                on_failure=events.failures.append,
+            )
+        )
+        return watchers[-1]
+
+    yield make
+    for watcher in watchers:
+        watcher.stop()
+
+
+def damage(models_dir: Path, name: str = "als_v1_item_factors.npy") -> None:
+    """Flip one byte of a file of the served release, beside the file readers may have open."""
+    path = models_dir / "current" / name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0xFF
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_it_starts_with_nothing_and_takes_the_first_release(
+    tmp_path: Path, watch, events: Events, world: Dataset, trained_world: tuple[Trained, ...]
+) -> None:
+    watcher = watch(tmp_path)
+    watcher.check(NOW_S)
+    assert (watcher.release, watcher.failure) == (None, None)
+    release = publish_release(tmp_path, world, trained_world)
+    watcher.check(NOW_S)
+    assert watcher.release is not None
+    assert watcher.release.version == release.version
+    assert events.warmed == events.loaded == [release.version]
+
+
+def test_the_thread_takes_the_next_release_by_itself(
+    models_dir: Path, watch, events: Events, publish_again: Callable[[], Release]
+) -> None:
+    watcher = watch(models_dir)
+    watcher.check()
+    assert watcher.release is not None  # starts the thread
+    events.another_loaded.clear()
+    second = publish_again()
+    assert events.another_loaded.wait(timeout=30)
+    assert watcher.release.version == second.version
+
+
+def test_an_unchanged_pointer_loads_nothing(models_dir: Path, watch, events: Events) -> None:
+    watcher = watch(models_dir)
+    for _ in range(3):
+        watcher.check(NOW_S)
+    assert len(events.loaded) == 1
+
+
+def test_a_damaged_release_keeps_the_old_one_and_is_told(
+    models_dir: Path, watch, events: Events, publish_again: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    old = watcher.release
+    publish_again()
+    damage(models_dir)
+    watcher.check(NOW_S)
+    assert watcher.release is old
+    assert (watcher.failure or "").startswith("Model loading failed: ")
+    assert "als_v1_item_factors.npy" in (watcher.failure or "")
+    assert events.failures == [watcher.failure]
+    assert "Model loading failed" in caplog.text
+    assert old is not None
+    assert old.version in caplog.text
+
+
+def test_a_known_bad_release_is_tried_again_only_after_a_minute(
+    models_dir: Path, watch, events: Events
+) -> None:
+    damage(models_dir)
+    watcher = watch(models_dir)
+    for later_s in (0, 1, RETRY_FAILED_S - 1):
+        watcher.check(NOW_S + later_s)
+    assert len(events.failures) == 1
+    watcher.check(NOW_S + RETRY_FAILED_S)
+    assert len(events.failures) == 2
+
+
+def test_a_release_that_was_mended_in_place_is_taken_after_a_minute(
+    models_dir: Path, watch, events: Events
+) -> None:
+    damage(models_dir)
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    assert watcher.release is None
+    damage(models_dir)  # the same byte flipped back
+    watcher.check(NOW_S + RETRY_FAILED_S)
+    assert watcher.release is not None
+    assert watcher.failure is None
+
+
+def test_the_next_good_release_is_taken_at_once_after_a_bad_one(
+    models_dir: Path, watch, publish_again: Callable[[], Release]
+) -> None:
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    publish_again()
+    damage(models_dir)
+    watcher.check(NOW_S)
+    third = publish_again()
+    watcher.check(NOW_S)
+    assert watcher.release is not None
+    assert (watcher.release.version, watcher.failure) == (third.version, None)
+
+
+def test_rolling_the_pointer_back_serves_the_old_release(
+    models_dir: Path, watch, publish_again: Callable[[], Release]
+) -> None:
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    assert watcher.release is not None
+    first = (models_dir / "current").readlink()
+    publish_again()
+    watcher.check(NOW_S)
+    aside = models_dir / ".back"
+    aside.symlink_to(first)
+    aside.replace(models_dir / "current")
+    watcher.check(NOW_S)
+    assert watcher.release.version == first.name
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def lie_about_factors(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    manifest["recommenders"]["als"]["recipe"]["factors"] = 7
+    path.unlink()
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("als_v1_item_factors.npy", Path.unlink),
+        ("als_v1_item_factors.npy", truncate),
+        ("als_v1_item_mapping.json", truncate),
+        ("content_item_vectors.npy", truncate),
+        ("manifest.json", truncate),
+        ("manifest.json", Path.unlink),
+        ("manifest.json", lie_about_factors),
+    ],
+)
+def test_whatever_is_wrong_the_old_release_stays(
+    models_dir: Path, watch, publish_again: Callable, name: str, fault: Callable[[Path], None]
+) -> None:
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    old = watcher.release
+    publish_again()
+    fault(models_dir / "current" / name)
+    watcher.check(NOW_S)
+    assert watcher.release is old
+    assert (watcher.failure or "").startswith("Model loading failed: ")
+
+
+def test_a_release_that_cannot_be_warmed_is_not_served(models_dir: Path) -> None:
+    def refuse(_: Release) -> None:
+        raise MemoryError("no room")
+
+    watcher = ReleaseWatcher(models_dir, warm=refuse, on_loaded=lambda _: None, on_failure=lambda _: None)
+    watcher.check(NOW_S)
+    assert (watcher.failure or "").startswith("Model loading failed: MemoryError: no room")
+    assert watcher.release is None
+    watcher.stop()
+
+
+def test_a_process_forked_after_the_thread_started_watches_by_itself(
+    models_dir: Path, publish_again: Callable[[], Release]
+) -> None:
+    """As with gunicorn --preload: the child has the object but not the thread."""
+    taken = threading.Event()
+    watcher = ReleaseWatcher(
+        models_dir, warm=lambda _: None, on_loaded=lambda _: taken.set(), on_failure=lambda _: None
+    )
+    watcher.check()
+    assert watcher.release is not None
+    first = watcher.release.version
+    watcher.stop()
+    reader, writer = os.pipe()
+    ready_reader, ready_writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            taken.clear()
+            os.write(ready_writer, b"." if watcher.release is not None else b"!")
+            taken.wait(timeout=30)
+            release = watcher.release
+            os.write(writer, release.version.encode() if release is not None else b"nothing")
+        finally:
+            os._exit(0)
+    os.read(ready_reader, 1)
+    second = publish_again()
+    version = os.read(reader, 100).decode()
+    os.waitpid(child, 0)
+    assert version == second.version != first

@@ -1,0 +1,101 @@
+"""Lists from scores: exactness of what is lowered, places for new items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.recommenders.base import Recommender
+from recsys.serving.retrieval import rank, rank_with_new
+from recsys.types import History
+
+N_ITEMS, FACTORS = 300, 5
+
+
+def als_of(seed: int) -> ALSRecommender:
+    """A recommender over random factors, as if they had been trained."""
+    rng = np.random.default_rng(seed)
+    config = ALSConfig(
+        engine="implicit", factors=FACTORS, regularization=0.1, iterations=1, alpha=10.0, seed=0
+    )
+    als = ALSRecommender(config)
+    als.item_factors = rng.normal(size=(N_ITEMS, FACTORS)).astype(np.float32)
+    als.n_items = N_ITEMS
+    als._gram = als.item_factors.T.astype(np.float64) @ als.item_factors
+    return als
+
+
+def history_of(likes: list[int], dislikes: list[int]) -> History:
+    weights = [2.0] * len(likes) + [-1.0] * len(dislikes)
+    return History(np.array(likes + dislikes, np.int32), np.array(weights, np.float32))
+
+
+def lengths(recommender: Recommender) -> np.ndarray:
+    vectors = recommender.item_vectors()
+    assert vectors is not None
+    return np.linalg.norm(vectors, axis=1)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    limit=st.sampled_from([1, 3, 10, 100, 400]),
+    dislikes=st.lists(st.integers(100, 299), min_size=1, max_size=30, unique=True),
+    n_allowed=st.sampled_from([1, 8, 250, 300]),
+)
+def test_the_shortlist_gives_the_same_list_as_lowering_every_score(
+    seed: int, limit: int, dislikes: list[int], n_allowed: int
+) -> None:
+    als = als_of(seed)
+    history = history_of([0, 1, 2], dislikes)
+    allowed = np.arange(N_ITEMS) < n_allowed
+
+    y = als.item_factors
+    unit = y / np.linalg.norm(y, axis=1, keepdims=True)
+    alike = (unit @ unit[dislikes].T).max(axis=1).clip(0, 1)
+    scores = als.score_batch([history])[0]
+    lowered = np.where(scores > 0, scores * (1 - alike**2), scores)
+    lowered[~allowed] = -np.inf
+    expected = np.argsort(-lowered, kind="stable")[: min(limit, n_allowed)]
+
+    ranked = rank(als, history, limit, allowed, vector_lengths=lengths(als))
+    np.testing.assert_allclose(ranked.scores, lowered[expected], rtol=1e-4, atol=1e-6)
+    assert len(set(ranked.item_indices.tolist())) == min(limit, n_allowed)
+    assert allowed[ranked.item_indices].all()
+
+
+def test_a_twin_of_what_was_disliked_falls_to_zero_and_a_stranger_keeps_its_score() -> None:
+    als = als_of(3)
+    like, dislike, twin, stranger = 0, 1, 2, 3
+    y = np.zeros((N_ITEMS, FACTORS), np.float32)
+    y[like] = [1, 1, 0, 0, 0]
+    y[dislike] = y[twin] = [1, 0, 0, 0, 0]
+    y[stranger] = [0, 1, 0, 0, 0]
+    als.item_factors = y
+    als._gram = y.T.astype(np.float64) @ y
+    history = history_of([like], [dislike])
+    raw = als.score_batch([history])[0]
+    allowed = np.ones(N_ITEMS, np.bool_)
+    ranked = rank(als, history, N_ITEMS, allowed, vector_lengths=lengths(als))
+    scores = dict(zip(ranked.item_indices.tolist(), ranked.scores.tolist(), strict=True))
+    assert scores[twin] == pytest.approx(0.0, abs=1e-6)
+    assert scores[stranger] == pytest.approx(float(raw[stranger]))
+
+
+@pytest.mark.parametrize(
+    ("limit", "n_new", "expected"), [(4, 9, 0), (5, 9, 1), (10, 9, 2), (100, 9, 9), (10, 0, 0)]
+)
+def test_a_fifth_of_the_places_goes_to_the_best_new_items(limit: int, n_new: int, expected: int) -> None:
+    als = als_of(5)
+    history = history_of([0, 1], [])
+    new = np.zeros(N_ITEMS, np.bool_)
+    worst = np.argsort(als.score_batch([history])[0])[:n_new]
+    new[worst] = True
+    ranked = rank_with_new(als, history, limit, np.ones(N_ITEMS, np.bool_), new)
+    chosen = ranked.item_indices[new[ranked.item_indices]]
+    assert len(chosen) == expected
+    assert set(chosen) == set(worst[::-1][:expected])
+    assert len(ranked.item_indices) == limit
+    assert (np.diff(ranked.scores) <= 0).all()
