@@ -32,7 +32,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 # Numbers from here on are milliseconds, microseconds and nanoseconds: as seconds they would lie
 # beyond the year 5138.
 SMALLEST_MS, SMALLEST_US, SMALLEST_NS = 1e11, 1e14, 1e17
-FIRST_SECOND = -62_135_596_800.0  # of the year 1, where Python's and PostgreSQL's dates meet
 
 
 class CellError(Exception):
@@ -185,7 +184,7 @@ def _seconds_of_numbers(numbers: Float64Array) -> Float64Array:
 
 
 def _check_times(seconds: Float64Array) -> Float64Array:
-    _refuse(seconds < FIRST_SECOND, "its timestamp lies before the year 1; correct it.")
+    _refuse(seconds < 0, "its timestamp lies before 1970; correct it.")
     return seconds
 
 

@@ -23,7 +23,7 @@ from recsys.datasets.importers.columns import (
 from recsys.datasets.weights import SIGNALS
 from recsys.errors import DataError
 
-moments = st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
 def choose(available: tuple[str, ...], named: dict[str, str] | None = None) -> dict[str, str]:
@@ -136,7 +136,7 @@ def test_a_time_means_the_same_however_it_is_written(values: list[datetime]) -> 
         np.testing.assert_allclose(parse_times(column), expected, rtol=0, atol=1e-6)
 
 
-@given(st.lists(st.integers(-100_000, 4_000_000_000), min_size=1))
+@given(st.lists(st.integers(0, 4_000_000_000), min_size=1))
 def test_a_number_of_seconds_is_read_from_numbers_and_text(seconds: list[int]) -> None:
     np.testing.assert_array_equal(parse_times(pa.array(seconds)), seconds)
     np.testing.assert_array_equal(parse_times(pa.array([str(value) for value in seconds])), seconds)
@@ -162,7 +162,7 @@ def test_days_without_a_time_are_their_first_moment() -> None:
         ([1, None], 1, "it has no timestamp"),
         ([datetime.now(UTC), None], 1, "it has no timestamp"),
         (["1", "soon"], 1, "the timestamp 'soon' is not a number"),
-        ([-9e10], 0, "before the year 1"),
+        ([5, -1], 1, "before 1970"),
     ],
 )
 def test_an_unusable_time_is_refused(values: list[object], row: int, problem: str) -> None:
