@@ -32,7 +32,7 @@ def build_live_profiles(user_ids: Sequence[UUID]) -> list[LiveProfile]:
     users = acts_of_users(user_ids)
     if not users:
         return []
-    startup_ids: dict[UUID, int] = {}
+    startup_ids = sorted({startup_id for user in users for startup_id in user.startup_ids})
     cells = resolve_cells(_event_columns(users, startup_ids), users[0].weights)
     names = [str(startup_id) for startup_id in startup_ids]
     bounds = np.searchsorted(cells.user_index, np.arange(len(users) + 1))
@@ -83,12 +83,12 @@ def _batches_of_users() -> Iterator[list[UUID]]:
         batch = list(users.filter(pk__gt=batch[-1])[:USERS_A_BATCH])
 
 
-def _event_columns(users: Sequence[UserActs], startup_ids: dict[UUID, int]) -> EventColumns:
-    """The acts of all as columns; a user's index is the place in `users`, `startup_ids` is filled."""
-    items = [startup_ids.setdefault(key, len(startup_ids)) for user in users for key in user.startup_ids]
+def _event_columns(users: Sequence[UserActs], startup_ids: Sequence[UUID]) -> EventColumns:
+    """The acts of all as columns; an index is the place in `users` or `startup_ids`."""
+    index_of = {startup_id: index for index, startup_id in enumerate(startup_ids)}
     return EventColumns(
         user_index=np.repeat(np.arange(len(users)), [len(user.event_ids) for user in users]),
-        item_index=np.array(items, np.int64),
+        item_index=np.array([index_of[key] for user in users for key in user.startup_ids], np.int64),
         type_code=np.array([code for user in users for code in user.type_codes], np.uint8),
         occurred_at=np.array([at for user in users for at in user.occurred_at_s], np.float64),
         event_order=np.array([key for user in users for key in user.event_ids], np.int64),
