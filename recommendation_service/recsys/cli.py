@@ -20,7 +20,7 @@ from recsys.errors import ConfigError
 from recsys.progress import TerminalProgress
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
-from recsys.training.script import add_data_flags, exit_code, train_from_options
+from recsys.training.script import add_data_flags, add_models_flag, exit_code, train_from_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("train", help="train what the configuration enables, evaluate, publish")
     add_data_flags(parser)
+    add_models_flag(parser)
     parser.add_argument(
         "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
     )
@@ -59,6 +60,13 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("recommender", choices=list(RECOMMENDERS))
     add_data_flags(parser)
     parser.add_argument(
+        "--grid",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE,VALUE",
+        help="values to try instead of the section's, such as alpha=1,4,40 factors=16,64",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("tuning.csv"), help="CSV of every try (default: %(default)s)"
     )
     parser.set_defaults(run=_tune)
@@ -72,7 +80,7 @@ def _tune(options: argparse.Namespace) -> None:
         result = grid_search(
             load_dataset(options.data),
             options.recommender,
-            read_section(f"{options.recommender}_grid"),
+            _read_grid(options.recommender, options.grid),
             test_split=options.test_split,
             output=options.output,
             progress=progress,
@@ -80,6 +88,14 @@ def _tune(options: argparse.Namespace) -> None:
     finally:
         progress.close()
     print(result.report())
+
+
+def _read_grid(recommender: str, assignments: list[str]) -> dict[str, list[object]]:
+    """The grid of the command line, or the configured one when it names none."""
+    given = parse_assignments(assignments)
+    if not given:
+        return read_section(f"{recommender}_grid")
+    return {name: list(str(values).split(",")) for name, values in given.items()}
 
 
 def _add_benchmark(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -24,6 +24,7 @@ from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import check_cutoff
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.table import make_recommender
+from recsys.training.figures import format_figures
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,11 @@ class TuningResult:
                 f"validation: {self.best.protocol}",
                 *best,
                 f"chosen on validation: {self.best.describe()}; tested once:",
-                f"{self.recommender}: {self.test.summary()}",
-                f"{self.baseline.recommender}: {self.baseline.summary()}",
+                format_figures(
+                    {self.baseline.recommender: self.baseline, self.recommender: self.test},
+                    judged=self.recommender,
+                    k=self.test.k,
+                ),
             )
         )
 

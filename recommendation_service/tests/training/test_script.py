@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from recsys.datasets.user_items import Dataset, save_dataset
-from recsys.training.script import judge
 
 SERVICE = Path(__file__).resolve().parents[2]
 DOCUMENTED = [
@@ -92,21 +91,3 @@ def test_a_parameter_that_is_not_there_is_one_line(three_files: Path, tmp_path: 
 
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("Error: als has no factor; it has")
-
-
-@pytest.mark.parametrize(
-    ("precision", "mean_average", "n_interactions", "verdict"),
-    [
-        (0.2, 0.12, 5_000, "Good"),
-        (0.2, 0.05, 5_000, "Fair"),
-        (0.05, 0.02, 5_000, "Poor"),
-        (0.05, 0.02, 999, "Only 999 interactions"),
-        (0.2, 0.12, 999, "Good"),
-    ],
-)
-def test_the_verdict_is_the_guides(
-    precision: float, mean_average: float, n_interactions: int, verdict: str
-) -> None:
-    means = {"precision@10": precision, "map@10": mean_average}
-
-    assert judge(means, n_interactions).startswith(verdict)

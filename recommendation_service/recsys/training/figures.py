@@ -1,0 +1,70 @@
+"""Figures of several recommenders as text, side by side over the same users, and a verdict on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recsys.evaluation.evaluate import Evaluation
+
+GOOD_PRECISION, GOOD_MAP, POOR_PRECISION, FEW_INTERACTIONS = 0.15, 0.10, 0.10, 1_000
+
+
+def answered_means(evaluations: Mapping[str, Evaluation], judged: str) -> dict[str, dict[str, float]]:
+    """Each recommender's means over the same users: those `judged` can answer, or all of them.
+
+    A user with no act before the cut is never given to als; counting them would measure how many
+    newcomers there are.
+    """
+    answered = evaluations[judged].answered if judged in evaluations else slice(None)
+    return {
+        name: {metric: float(values[answered].mean()) for metric, values in evaluation.per_user.items()}
+        for name, evaluation in evaluations.items()
+    }
+
+
+def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -> str:
+    """Figures at k of each recommender, NDCG by tier too, and the protocol they were measured by."""
+    first = next(iter(evaluations.values()))
+    whose = f"{judged} can answer" if judged in evaluations else "with a held-back act"
+    n_users = evaluations[judged].n_answered if judged in evaluations else first.n_users
+    header = f"{'':<12}{f'Precision@{k}':>13}{f'MAP@{k}':>9}{f'NDCG@{k}':>9}   "
+    means = answered_means(evaluations, judged)
+    return "\n".join(
+        [
+            "",
+            f"Over the {n_users:,} users {whose}; then NDCG@{k} by acts before the cut, over all",
+            header + "".join(f"{tier:>9}" for tier in first.by_tier),
+            *(_format_row(name, means[name], evaluation, k) for name, evaluation in evaluations.items()),
+            f"{'users':<43}   " + "".join(f"{figures.n_users:>9,}" for figures in first.by_tier.values()),
+            f"Protocol: {first.protocol}",
+            "",
+        ]
+    )
+
+
+def _format_row(name: str, means: Mapping[str, float], evaluation: Evaluation, k: int) -> str:
+    by_tier = [figures.metrics.get(f"ndcg@{k}") for figures in evaluation.by_tier.values()]
+    columns = "".join(f"{of['mean']:>9.4f}" if of else f"{'-':>9}" for of in by_tier)
+    precision, mean_average, ndcg = (means[f"{metric}@{k}"] for metric in ("precision", "map", "ndcg"))
+    return f"{name:<12}{precision:>13.4f}{mean_average:>9.4f}{ndcg:>9.4f}   {columns}"
+
+
+def judge(means: Mapping[str, float], n_interactions: int) -> str:
+    """What the figures at 10 mean, and what to do about poor ones."""
+    precision, mean_average_precision = means["precision@10"], means["map@10"]
+    if precision > GOOD_PRECISION and mean_average_precision > GOOD_MAP:
+        return f"Good: Precision@10 above {GOOD_PRECISION} and MAP@10 above {GOOD_MAP:.2f}."
+    if n_interactions < FEW_INTERACTIONS:
+        return (
+            f"Only {n_interactions:,} interactions: below {FEW_INTERACTIONS:,} the figures say little. "
+            "Collect more; until then content answers users with few acts."
+        )
+    if precision < POOR_PRECISION:
+        return (
+            f"Poor: Precision@10 is below {POOR_PRECISION:.2f}. Tune the hyper-parameters (recsys tune als), "
+            "and check how many users have fewer than 5 acts: content answers those better."
+        )
+    return (
+        f"Fair: good would be Precision@10 above {GOOD_PRECISION} and MAP@10 above {GOOD_MAP:.2f}; "
+        "recsys tune als searches for better hyper-parameters."
+    )
