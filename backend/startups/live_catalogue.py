@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -14,6 +13,7 @@ from config.redis_client import redis_client
 from recsys.errors import UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogueStore, LiveStartup
 from startups.models import Startup
+from startups.watermark import known_until
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +57,14 @@ refresh_catalogue = AfterCommit(store_live_startups)
 
 
 @transaction.atomic
-def sync_live_catalogue(changed_since: datetime | None) -> None:
-    """Write the live catalogue anew: whole only the startups changed since, or none.
+def sync_live_catalogue() -> None:
+    """Write the live catalogue anew: inactive ones, owners, and whole what no release can know yet.
 
     Raises:
         UnavailableError: Redis cannot be reached.
     """
     _lock()
-    changed = (
-        Startup.objects.filter(updated_at__gte=changed_since) if changed_since else Startup.objects.none()
-    )
+    changed = Startup.objects.filter(updated_at__gte=known_until())
     inactive = Startup.objects.filter(is_active=False).values_list("pk", flat=True)
     owners = Startup.objects.exclude(owner=None).values_list("pk", "owner_id")
     LiveCatalogueStore(redis_client(SYNC_TIMEOUT_S)).replace(

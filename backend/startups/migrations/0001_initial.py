@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,27 +17,53 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Startup',
+            name="Startup",
             fields=[
-                ('id', models.UUIDField(default=config.identifiers.uuid7, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=255)),
-                ('short_description', models.CharField(blank=True, default='', max_length=1000)),
-                ('long_description', models.TextField(blank=True, default='')),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, help_text='Comma-separated.', size=50)),
-                ('industry', models.CharField(blank=True, default='', max_length=100)),
-                ('country', models.CharField(blank=True, default='', max_length=100)),
-                ('city', models.CharField(blank=True, default='', max_length=255)),
-                ('stage', models.CharField(blank=True, default='', max_length=100)),
-                ('team_size', models.PositiveIntegerField(blank=True, null=True)),
-                ('website', models.URLField(blank=True, default='', max_length=500)),
-                ('is_active', models.BooleanField(default=True, help_text='An inactive startup is never recommended.')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('owner', models.ForeignKey(blank=True, help_text='Never gets their own startup recommended.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='startups', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=config.identifiers.uuid7, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=255)),
+                ("short_description", models.CharField(blank=True, default="", max_length=1000)),
+                ("long_description", models.TextField(blank=True, default="")),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100),
+                        blank=True,
+                        default=list,
+                        help_text="Comma-separated.",
+                        size=50,
+                    ),
+                ),
+                ("industry", models.CharField(blank=True, default="", max_length=100)),
+                ("country", models.CharField(blank=True, default="", max_length=100)),
+                ("city", models.CharField(blank=True, default="", max_length=255)),
+                ("stage", models.CharField(blank=True, default="", max_length=100)),
+                ("team_size", models.PositiveIntegerField(blank=True, null=True)),
+                ("website", models.URLField(blank=True, default="", max_length=500)),
+                (
+                    "is_active",
+                    models.BooleanField(default=True, help_text="An inactive startup is never recommended."),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Never gets their own startup recommended.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="startups",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['created_at', 'id'], name='startup_created_at_id'), models.Index(fields=['updated_at'], name='startup_updated_at'), models.Index(fields=['industry'], name='startup_industry')],
+                "ordering": ["-created_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["created_at", "id"], name="startup_created_at_id"),
+                    models.Index(fields=["updated_at"], name="startup_updated_at"),
+                    models.Index(fields=["industry"], name="startup_industry"),
+                ],
             },
         ),
     ]

@@ -1,0 +1,41 @@
+"""Make what Redis holds anew from the database."""
+
+from __future__ import annotations
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.redis_client import redis_client
+from interactions.live_profiles import sync_live_profiles
+from recsys.errors import RecsysError
+from recsys.progress import TerminalProgress
+from recsys.serving.live_profile import LiveProfileStore
+from startups.live_catalogue import sync_live_catalogue
+
+
+class Command(BaseCommand):
+    """`manage.py sync_live_profiles`: after Redis was wiped, or rows were written in bulk."""
+
+    help = "Write every user's live profile and the live catalogue to Redis, then set the ready mark."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The flags."""
+        parser.add_argument(
+            "--rebuild",
+            action="store_true",
+            help="forget all profiles first: after an older database was restored, whose versions are "
+            "lower than what Redis holds. Answers come from the release's own rows until it is done.",
+        )
+
+    def handle(self, *, rebuild: bool, **options: object) -> None:
+        """Do it."""
+        progress = TerminalProgress()
+        try:
+            if rebuild:
+                LiveProfileStore(redis_client()).clear()
+            sync_live_catalogue()
+            users = sync_live_profiles(progress)
+        except RecsysError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            progress.close()
+        self.stdout.write(f"Wrote the live profiles of {users:,} users and the live catalogue.")
