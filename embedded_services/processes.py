@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from embedded_services.places import Account, process_options
@@ -30,11 +30,13 @@ def start_detached(
     *,
     folder: Path,
     log: Path,
-    account: Account | None,
+    account: Account | None = None,
+    environment: Mapping[str, str] | None = None,
     signal_when_we_die: signal.Signals | None = None,
 ) -> DetachedProcess:
     """Start a server in a session of its own, both its outputs going to `log`.
 
+    It sees nothing of our environment but what `environment` gives it.
     With `signal_when_we_die` the kernel sends it that signal when this process ends, however it ends.
     """
 
@@ -49,7 +51,7 @@ def start_detached(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=clean_environment(),
+            env=clean_environment() if environment is None else environment,
             start_new_session=True,
             preexec_fn=ask_for_the_signal if signal_when_we_die is not None else None,
             **process_options(account),

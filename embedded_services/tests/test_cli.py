@@ -66,3 +66,17 @@ def test_an_error_is_one_message_and_exit_code_1(home: Path) -> None:
 
 def test_an_unknown_action_is_a_usage_error(home: Path) -> None:
     assert run_services(home, "restart").returncode == 2
+
+
+def test_a_command_runs_with_servers_of_its_own(home: Path) -> None:
+    script = (
+        "import os, psycopg, redis\n"
+        "psycopg.connect(os.environ['DATABASE_URL']).close()\n"
+        "redis.Redis.from_url(os.environ['REDIS_URL']).ping()\n"
+        "raise SystemExit(7)"
+    )
+
+    done = run_services(home, "run", "--", sys.executable, "-c", script)
+
+    assert (done.returncode, done.stderr) == (7, "")
+    assert not home.exists()
