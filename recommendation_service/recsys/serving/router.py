@@ -93,14 +93,14 @@ class Router:
             InvalidRequestError: the limit is out of range, or the method cannot answer for this user.
             UnavailableError: there is no release, or nothing in it can answer.
         """
-        _check_limit(limit)
+        check_limit(limit)
         release = self._release()
         served, state = self._live.of_user(user_id, release)
         now_s = time.time()
         allowed = _allowed(served, state, exclude)
         order = self._order_for(state, method)
         handed = _first_to_answer(served, state.asker.history, allowed, limit, order, now_s=now_s)
-        made = _list(
+        made = make_list(
             served,
             handed,
             release.scale(handed.recommender.name, handed.ranked.scores),
@@ -117,7 +117,7 @@ class Router:
             NotFoundError: the startup is not known.
             UnavailableError: there is no release, or nothing in it compares startups.
         """
-        _check_limit(limit)
+        check_limit(limit)
         served, degraded = self._live.of_catalogue(self._release())
         item_index = served.items.get(startup_id)
         if item_index is None:
@@ -129,7 +129,7 @@ class Router:
         reasons = explain_similar(served, item_index, handed.ranked.item_indices)
         # Cosines, from -1 to 1: half their size around a half is within (0, 1) whatever they round to.
         scores = 0.5 + 0.499 * handed.ranked.scores.astype("float64")
-        return _list(served, handed, scores, reasons, degraded)
+        return make_list(served, handed, scores, reasons, degraded)
 
     def popular(self, *, limit: int = 10) -> RankedList:
         """The startups most people liked lately; the same for everybody.
@@ -138,13 +138,13 @@ class Router:
             InvalidRequestError: the limit is out of range.
             UnavailableError: there is no release, or popularity is not in it.
         """
-        _check_limit(limit)
+        check_limit(limit)
         release, now_s, nobody = self._release(), time.time(), History.empty()
         served, degraded = self._live.of_catalogue(release)
         handed = _first_to_answer(served, nobody, served.active, limit, ("popularity",), now_s=now_s)
         scores = release.scale(handed.recommender.name, handed.ranked.scores)
         reasons = explain(served, handed.recommender, Asker(nobody), handed.ranked.item_indices, now_s=now_s)
-        return _list(served, handed, scores, reasons, degraded)
+        return make_list(served, handed, scores, reasons, degraded)
 
     def _release(self) -> Release:
         release = self._watcher.release
@@ -163,7 +163,7 @@ class Router:
         return (*METHODS[chosen:], *reversed(METHODS[:chosen]))
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int) -> None:
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequestError(f"limit is {limit}; ask for 1 to {MAX_LIMIT}.", limit=limit)
 
@@ -259,7 +259,7 @@ def _not_trained(served: Served, name: str) -> str:
     return f"{name} not trained"
 
 
-def _list(
+def make_list(
     served: Served, handed: Handed, scores: Float64Array, reasons: Sequence[str], degraded: str | None
 ) -> RankedList:
     method, version = handed.recommender.name, served.release.version
