@@ -124,7 +124,7 @@ def save_ratings(
 def load_ratings(folder: Path) -> RatingDataset:
     """Read a rating folder; a pair rated more than once keeps its latest rating.
 
-    Takes 16 bytes of memory a rating (24 with times), three times that while sorting.
+    Holds 12 bytes a rating (20 with times) and takes some 65 while it sorts them.
 
     Raises:
         DataError: a file is missing, is not what the manifest says, or does not fit the mappings.
