@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from recsys.config import parse_assignments, read_config
+from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
-from recsys.recommenders.als import ALSConfig
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
 

@@ -24,8 +24,9 @@ from recsys.artifacts.layout import (
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
+from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
-from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSConfig, ALSRecommender
+from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
 from recsys.recommenders.base import Recommender, load_array
 from recsys.recommenders.table import recommender_class
 from recsys.types import Float32Array, Float64Array, History

@@ -13,15 +13,13 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from recsys.engines.als_config import ALSConfig
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
-
-if TYPE_CHECKING:
-    from recsys.recommenders.als import ALSConfig
 
 # With a confidence of 1 a dislike says no more than "not seen", and below 1 it would help the item.
 MIN_DISLIKE_CONFIDENCE = 5.0

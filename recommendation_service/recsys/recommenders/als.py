@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from recsys.config import SectionConfig
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines import implicit_engine
+from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import Recommender, load_array
 from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Array, ProgressCallback
 
-ENGINES = {"implicit": implicit_engine}
+ENGINES = {"implicit": implicit_engine}  # one for each name of als_config.ENGINE_NAMES
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
-
-
-@dataclass(frozen=True)
-class ALSConfig(SectionConfig):
-    """Hyper-parameters of ALS; the meanings stand in training_config.yaml."""
-
-    section: ClassVar[str] = "als"
-    engine: str
-    factors: int
-    regularization: float
-    iterations: int
-    alpha: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        self.require(self.engine in ENGINES, "engine", f"one of {', '.join(ENGINES)}")
-        self.require(1 <= self.factors <= 4096, "factors", "a whole number from 1 to 4096")
-        self.require(self.regularization > 0, "regularization", "above zero")
-        self.require(self.iterations >= 1, "iterations", "a whole number from 1")
-        self.require(self.alpha > 0, "alpha", "above zero")
-        self.require(0 <= self.seed < 2**32, "seed", "a whole number from 0 below 2^32")
 
 
 class ALSRecommender(Recommender):

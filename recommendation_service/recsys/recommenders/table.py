@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from recsys.config import SectionConfig
+from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
-from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender

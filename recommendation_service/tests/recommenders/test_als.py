@@ -11,9 +11,10 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
+from recsys.engines.als_config import ALSConfig
 from recsys.engines.implicit_engine import MIN_DISLIKE_CONFIDENCE
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.recommenders.als import ALSRecommender
 from recsys.types import History
 
 WEIGHTS = st.sampled_from([0.0, 0.0, 0.0, -1.0, 0.5, 2.0, 4.5])
