@@ -34,12 +34,25 @@ SMALL = {
 
 
 @pytest.fixture
-def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+def connect_to() -> Iterator[Callable[..., redis.Redis]]:
+    """Clients like those the services use, closed afterwards."""
+    clients: list[redis.Redis] = []
+
+    def connect_to(url: str, timeout_s: float = WRITE_TIMEOUT_S) -> redis.Redis:
+        clients.append(connect(url, timeout_s=timeout_s))
+        return clients[-1]
+
+    yield connect_to
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def redis_client(redis_url: str, connect_to: Callable[..., redis.Redis]) -> redis.Redis:
     """A client of the run's own Valkey, emptied."""
-    client = connect(redis_url, timeout_s=WRITE_TIMEOUT_S)
+    client = connect_to(redis_url)
     client.flushall()
-    yield client
-    client.close()
+    return client
 
 
 class StoppableValkey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,9 +22,9 @@ RETRY_FAILED_S = 60.0  # a full disk or a wrong permission may be mended without
 class ReleaseWatcher:
     """Holds the served release; a thread looks for another one twice a second.
 
-    The thread starts with the first use in a process, so it is there on both sides of a fork. A
-    release is loaded and verified beside the old one, then one reference changes; one that
-    cannot be loaded leaves the old one in place.
+    A release is loaded and verified beside the old one, then one reference changes; one that
+    cannot be loaded leaves the old one in place. When it was started before a fork, the first
+    use in the new process starts a thread there.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class ReleaseWatcher:
         self._checking = threading.Lock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._watching_pid: int | None = None
         self._stop = threading.Event()
 
     @property
     def release(self) -> Release | None:
         """The release to answer from; None before the first one."""
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
+        if self._watching_pid not in (None, os.getpid()):
+            self.start()
         return self._release
 
     @property
@@ -74,11 +76,23 @@ class ReleaseWatcher:
             if key is not None:
                 self._load()
 
+    def start(self) -> None:
+        """Watch from a thread of this process; starting twice is starting once."""
+        with self._starting:
+            if self._watching_pid == os.getpid():
+                return
+            # A fork may have copied the lock while another thread held it.
+            self._checking, self._stop = threading.Lock(), threading.Event()
+            self._thread = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
+            self._thread.start()
+            self._watching_pid = os.getpid()
+
     def stop(self) -> None:
-        """End the thread; the next use starts it again."""
+        """End the thread."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._watching_pid = None
 
     def _load(self) -> None:
         started_s = time.monotonic()
@@ -102,14 +116,8 @@ class ReleaseWatcher:
         self._failure = failure
         self._on_failure(failure)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
-            self._thread.start()
-
     def _watch(self) -> None:
-        while not self._stop.wait(POLL_S):
+        while True:
             self.check()
+            if self._stop.wait(POLL_S):
+                return

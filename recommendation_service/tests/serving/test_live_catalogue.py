@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +11,6 @@ import redis
 
 from recsys.errors import UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore, LiveStartup
-from recsys.serving.redis_client import connect
 
 ACME = LiveStartup(
     id="acme",
@@ -108,7 +108,9 @@ def test_putting_or_removing_nothing_changes_nothing(redis_client: redis.Redis) 
     assert store.version() == 0
 
 
-def test_a_reader_never_sees_half_a_change(redis_url: str, redis_client: redis.Redis) -> None:
+def test_a_reader_never_sees_half_a_change(
+    redis_url: str, redis_client: redis.Redis, connect_to: Callable[..., redis.Redis]
+) -> None:
     """Owner, activity and texts change together in every put and every replace."""
     store = LiveCatalogueStore(redis_client)
     on = replace(ACME, owner_id="anna", is_active=True)
@@ -116,7 +118,7 @@ def test_a_reader_never_sees_half_a_change(redis_url: str, redis_client: redis.R
     store.put([on])
 
     def flip() -> None:
-        writer = LiveCatalogueStore(connect(redis_url, timeout_s=10))
+        writer = LiveCatalogueStore(connect_to(redis_url))
         for _ in range(200):
             writer.put([off])
             writer.replace([on], owners={"acme": "anna"})
@@ -141,8 +143,10 @@ def test_an_entry_that_is_not_a_startup_is_told_with_its_mend(redis_client: redi
         LiveCatalogueStore(redis_client).fetch()
 
 
-def test_a_stopped_server_is_told_as_unavailable(stoppable_valkey) -> None:
-    store = LiveCatalogueStore(connect(stoppable_valkey.url, timeout_s=1))
+def test_a_stopped_server_is_told_as_unavailable(
+    stoppable_valkey, connect_to: Callable[..., redis.Redis]
+) -> None:
+    store = LiveCatalogueStore(connect_to(stoppable_valkey.url))
     store.put([ACME])
     stoppable_valkey.stop()
     for call in (

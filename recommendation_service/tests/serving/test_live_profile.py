@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from recsys.errors import UnavailableError
 from recsys.serving.live_profile import MAX_LIVE_CELLS, LiveCell, LiveProfile, LiveProfileStore
-from recsys.serving.redis_client import WRITE_TIMEOUT_S, connect
+from recsys.serving.redis_client import connect
 
 ANNA = LiveProfile(
     user_id="anna",
@@ -172,8 +173,10 @@ def test_a_value_that_is_not_a_profile_is_told_and_can_be_overwritten(
     assert store.fetch("anna") == replace(ANNA, version=9)
 
 
-def test_a_stopped_server_is_told_as_unavailable_and_found_again_when_it_is_back(stoppable_valkey) -> None:
-    store = LiveProfileStore(connect(stoppable_valkey.url, timeout_s=1))
+def test_a_stopped_server_is_told_as_unavailable_and_found_again_when_it_is_back(
+    stoppable_valkey, connect_to: Callable[..., redis.Redis]
+) -> None:
+    store = LiveProfileStore(connect_to(stoppable_valkey.url))
     store.store([ANNA])
     stoppable_valkey.stop()
     for call in (
@@ -192,11 +195,12 @@ def test_a_stopped_server_is_told_as_unavailable_and_found_again_when_it_is_back
     assert store.fetch("anna") == ANNA
 
 
-def test_a_server_that_hangs_is_given_up_on_after_the_timeout(stoppable_valkey) -> None:
-    client = connect(stoppable_valkey.url, timeout_s=0.05)
-    store = LiveProfileStore(client)
+def test_a_server_that_hangs_is_given_up_on_after_the_timeout(
+    stoppable_valkey, connect_to: Callable[..., redis.Redis]
+) -> None:
+    store = LiveProfileStore(connect_to(stoppable_valkey.url, timeout_s=0.05))
     store.store([ANNA])
-    other = connect(stoppable_valkey.url, timeout_s=WRITE_TIMEOUT_S)
+    other = connect_to(stoppable_valkey.url)
     other.execute_command("CLIENT", "PAUSE", "5000", "ALL")
     with pytest.raises(UnavailableError, match="Timeout"):
         store.fetch("anna")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,8 +85,9 @@ def test_the_thread_takes_the_next_release_by_itself(
 ) -> None:
     watcher = watch(models_dir)
     watcher.check()
-    assert watcher.release is not None  # starts the thread
     events.another_loaded.clear()
+    watcher.start()
+    watcher.start()
     second = publish_again()
     assert events.another_loaded.wait(timeout=30)
     assert watcher.release.version == second.version
@@ -220,32 +222,32 @@ def test_a_release_that_cannot_be_warmed_is_not_served(models_dir: Path) -> None
     watcher.stop()
 
 
-def test_a_process_forked_after_the_thread_started_watches_by_itself(
-    models_dir: Path, publish_again: Callable[[], Release]
+def test_a_process_forked_after_the_start_watches_by_itself(
+    models_dir: Path, events: Events, watch, publish_again: Callable[[], Release]
 ) -> None:
-    """As with gunicorn --preload: the child has the object but not the thread."""
-    taken = threading.Event()
-    watcher = ReleaseWatcher(
-        models_dir, warm=lambda _: None, on_loaded=lambda _: taken.set(), on_failure=lambda _: None
-    )
+    """As with gunicorn --preload: the child has a copy of the object, and no thread."""
+    watcher = watch(models_dir)
     watcher.check()
-    assert watcher.release is not None
-    first = watcher.release.version
-    watcher.stop()
-    reader, writer = os.pipe()
-    ready_reader, ready_writer = os.pipe()
+    watcher.start()
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            taken.clear()
-            os.write(ready_writer, b"." if watcher.release is not None else b"!")
-            taken.wait(timeout=30)
-            release = watcher.release
-            os.write(writer, release.version.encode() if release is not None else b"nothing")
+            assert watcher.release is not None
+            os.write(to_parent, b"used")
+            os.read(from_parent, 1)
+            events.another_loaded.clear()
+            if watcher.release.version == events.loaded[0]:
+                events.another_loaded.wait(timeout=30)
+            os.write(to_parent, watcher.release.version.encode())
         finally:
             os._exit(0)
-    os.read(ready_reader, 1)
+    assert os.read(from_child, 4) == b"used"
     second = publish_again()
-    version = os.read(reader, 100).decode()
+    os.write(to_child, b".")
+    assert select.select([from_child], [], [], 30)[0], "the child did not take the second release"
+    assert os.read(from_child, 100).decode() == second.version
     os.waitpid(child, 0)
-    assert version == second.version != first
+    for descriptor in (from_child, to_parent, from_parent, to_child):
+        os.close(descriptor)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.engines.als_config import ALSConfig
+from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.serving.retrieval import rank, rank_with_new
 from recsys.types import History

@@ -21,7 +21,6 @@ from recsys.serving.answers import Answer, RankedList
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
 from recsys.serving.live_state import LiveState
-from recsys.serving.redis_client import connect
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
 
@@ -424,9 +423,9 @@ def test_a_profile_without_the_mark_is_used(router: Router, act: Callable, redis
 
 
 def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
-    watcher: ReleaseWatcher, stoppable_valkey, caplog: pytest.LogCaptureFixture
+    watcher: ReleaseWatcher, stoppable_valkey, caplog: pytest.LogCaptureFixture, connect_to: Callable
 ) -> None:
-    client = connect(stoppable_valkey.url, timeout_s=1)
+    client = connect_to(stoppable_valkey.url)
     profiles, catalogue = LiveProfileStore(client), LiveCatalogueStore(client)
     router = Router(watcher, LiveState(profiles, catalogue), Thresholds())
     cells = tuple(LiveCell(s, 2.0, 1.7e9, 4) for s in ROBOTICS[:6])
@@ -456,7 +455,6 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
     assert (ids(healed), healed.degraded) == (ids(live), None)
     messages = [record.getMessage() for record in caplog.records if "live store" in record.getMessage()]
     assert len(messages) == 1  # said once, not with every request
-    client.close()
 
 
 def test_a_catalogue_never_synced_is_admitted_and_takes_only_away(

@@ -1,0 +1,57 @@
+"""How gunicorn runs the answering service: `cd recommendation_service && gunicorn inference_api.wsgi:app`.
+
+INFERENCE_BIND (127.0.0.1:5001), INFERENCE_WORKERS (the cores, at most 4) and INFERENCE_THREADS (4)
+change the defaults; flags on the command line come before all of them.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+SERVICE_ROOT = Path(__file__).resolve().parent
+
+# NumPy reads it once, when it is imported; threads of its own under each request only get in the way.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+bind = os.environ.get("INFERENCE_BIND", "127.0.0.1:5001")
+workers = int(os.environ.get("INFERENCE_WORKERS", min(len(os.sched_getaffinity(0)), 4)))
+worker_class = "gthread"
+threads = int(os.environ.get("INFERENCE_THREADS", "4"))
+wsgi_app = "inference_api.wsgi:app"
+chdir = str(SERVICE_ROOT)
+pythonpath = f"{SERVICE_ROOT},{SERVICE_ROOT.parent}"
+timeout = 30
+graceful_timeout = 20
+keepalive = 5
+limit_request_line = 8190  # a long `exclude`
+control_socket_disable = True  # it would lie in the home folder, one for all services of a user
+
+# This file is read again on every reload, in the same process: the folder is chosen once.
+METRICS_DIR_IS_OURS = "RECS_METRICS_DIR_IS_OURS"
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="recs-metrics-")
+    os.environ[METRICS_DIR_IS_OURS] = "1"
+
+
+def on_starting(server):
+    """Empty the metrics of an earlier run; not called on a reload."""
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if "GUNICORN_PID" in os.environ:  # an upgrade in flight: the old master still counts here
+        return
+    for path in folder.glob("*.db"):
+        path.unlink()
+
+
+def child_exit(server, worker):
+    """Forget the gauges of a worker that is gone; its counters stay."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """Leave nothing behind, unless a new master has taken over."""
+    if os.environ.get(METRICS_DIR_IS_OURS) and not server.reexec_pid:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

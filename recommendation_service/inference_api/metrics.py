@@ -1,0 +1,89 @@
+"""What Prometheus reads: answers, latencies, and which release is served.
+
+With several workers PROMETHEUS_MULTIPROC_DIR must be set before this module is imported;
+gunicorn.conf.py does.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+
+from flask import Flask, Response, g, request
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from recsys.artifacts.release import Release
+from recsys.serving.answers import RankedList
+
+BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+REQUESTS = Counter("recs_requests_total", "Requests answered.", ["endpoint", "status"])
+SECONDS = Histogram("recs_request_seconds", "Time to answer.", ["endpoint"], buckets=BUCKETS_S)
+ANSWERS = Counter("recs_answers_total", "Lists by who made them.", ["endpoint", "method_used", "degraded"])
+RELEASE_INFO = Gauge(
+    "recs_release_info", "Workers that serve a release.", ["version"], multiprocess_mode="livesum"
+)
+RELEASE_CREATED = Gauge(
+    "recs_release_created_timestamp_seconds",
+    "When the served release was made; time() less this is its age.",
+    multiprocess_mode="livemin",
+)
+RELEASE_FAILING = Gauge(
+    "recs_release_load_failing", "1 while a published release cannot be loaded.", multiprocess_mode="livemax"
+)
+RELEASE_LOADS = Counter("recs_release_loads_total", "Releases loaded, or not.", ["outcome"])
+
+
+def install_metrics(app: Flask) -> None:
+    """Time and count every request."""
+
+    @app.before_request
+    def start_clock() -> None:
+        g.started_s = time.perf_counter()
+
+    @app.after_request
+    def observe(response: Response) -> Response:
+        endpoint = request.endpoint or "unknown"
+        REQUESTS.labels(endpoint, response.status_code).inc()
+        SECONDS.labels(endpoint).observe(time.perf_counter() - g.started_s)
+        return response
+
+
+def count_answer(endpoint: str, answer: RankedList) -> None:
+    """Count a list by who made it and whether something stood in the way."""
+    ANSWERS.labels(endpoint, answer.method_used, "yes" if answer.degraded else "no").inc()
+
+
+class ReleaseMetrics:
+    """Told by the release watcher what is served and what failed."""
+
+    def __init__(self) -> None:
+        self._version: str | None = None
+
+    def on_loaded(self, release: Release) -> None:
+        """Another release is served."""
+        if self._version is not None:
+            RELEASE_INFO.labels(self._version).set(0)
+        self._version = release.version
+        RELEASE_INFO.labels(release.version).set(1)
+        RELEASE_FAILING.set(0)
+        RELEASE_LOADS.labels("loaded").inc()
+        if release.manifest is not None:
+            RELEASE_CREATED.set(datetime.fromisoformat(release.manifest.created_at).timestamp())
+
+    def on_failure(self, failure: str) -> None:
+        """A release could not be loaded; the one before is still served."""
+        RELEASE_FAILING.set(1)
+        RELEASE_LOADS.labels("failed").inc()
+
+
+def render_metrics() -> Response:
+    """All metrics, of all workers where there are several."""
+    registry: CollectorRegistry = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,93 @@
+"""What callers send and get, checked and documented by the same models."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsys.datasets.id_map import MAX_ID_LENGTH
+from recsys.serving.router import MAX_LIMIT
+
+
+class Query(BaseModel):
+    """A misspelt parameter is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ListQuery(Query):
+    """How long a list."""
+
+    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="How many startups at most.")
+
+
+class RecommendQuery(ListQuery):
+    """For whom."""
+
+    user_id: str = Field(min_length=1, max_length=MAX_ID_LENGTH, description="Whom to recommend to.")
+    exclude: str = Field(
+        default="", description="Startup ids not to show, comma-separated; the parameter may be repeated."
+    )
+    method: Literal["content", "als", "ensemble", "popularity"] | None = Field(
+        default=None, description="Ask this recommender whatever the user did; an error if it cannot answer."
+    )
+
+
+class SimilarQuery(ListQuery):
+    """To what."""
+
+    startup_id: str = Field(
+        min_length=1, max_length=MAX_ID_LENGTH, description="The startup to compare with."
+    )
+
+
+class RankedStartup(BaseModel):
+    """One place of a list."""
+
+    id: str
+    rank: int = Field(description="From 1, the best.")
+    score: float = Field(description="Between 0 and 1; the order of the list.")
+    source: str = Field(description="The recommender it came from.")
+    reason: str = Field(description="Why it is here, in a few words.")
+
+
+class StartupList(BaseModel):
+    """A list and how it came about."""
+
+    startups: list[RankedStartup]
+    method_used: str = Field(description="The recommender that really made the list.")
+    model_version: str
+    recommendation_id: str = Field(description="To be sent along with acts on what was shown.")
+    degraded: str | None = Field(description="What stood in the way of a better answer, if anything.")
+
+
+class Recommendations(StartupList):
+    """A list for one user."""
+
+    user_id: str
+    interaction_count: int = Field(description="Startups the user had acted on up to now.")
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """What is served."""
+
+    status: Literal["ready"] = "ready"
+    model_version: str
+    recommenders: list[str]
+    release_failure: str | None = Field(description="Why a newer release is not served, if so.")
+    live_store: Literal["synced", "not synced", "unavailable"]
+
+
+class Error(BaseModel):
+    """Every error has this shape."""
+
+    error: str = Field(description="A code for programs.")
+    message: str = Field(description="What is wrong and how to mend it.")
+    detail: dict[str, object]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from recsys.serving.live_profile import LiveProfileStore
+
+
+def test_an_answer_has_the_documented_shape_and_order(client: FlaskClient) -> None:
+    response = client.get("/recommend?user_id=anna&limit=3")
+    assert response.status_code == 200
+    answer = response.json
+    assert list(answer) == [
+        "startups", "method_used", "model_version", "recommendation_id", "degraded", "user_id",
+        "interaction_count",
+    ]  # fmt: skip
+    assert (answer["user_id"], answer["interaction_count"]) == ("anna", 6)
+    assert (answer["method_used"], answer["degraded"]) == ("als", None)
+    assert answer["recommendation_id"].startswith(f"{answer['model_version']}.als.")
+    assert [startup["rank"] for startup in answer["startups"]] == [1, 2, 3]
+    assert list(answer["startups"][0]) == ["id", "rank", "score", "source", "reason"]
+    assert answer["startups"][0]["source"] == "als"
+    assert answer["startups"][0]["reason"].startswith("Because you liked Firm ")
+
+
+def test_ten_startups_by_default(client: FlaskClient) -> None:
+    assert len(client.get("/recommend?user_id=anna").json["startups"]) == 10
+
+
+def test_exclude_takes_a_comma_separated_list_and_repeats(client: FlaskClient) -> None:
+    everything = client.get("/recommend?user_id=anna&limit=100").json["startups"]
+    first = [startup["id"] for startup in everything[:3]]
+    repeated = f"exclude={first[0]},{first[1]}&exclude={first[2]}&exclude=,unknown,"
+    query = f"/recommend?user_id=anna&limit=100&{repeated}"
+    left = {startup["id"] for startup in client.get(query).json["startups"]}
+    assert left == {startup["id"] for startup in everything} - set(first)
+
+
+def test_a_method_can_be_forced(client: FlaskClient) -> None:
+    assert client.get("/recommend?user_id=anna&method=content").json["method_used"] == "content"
+
+
+def test_a_forced_method_that_cannot_answer_is_an_error(client: FlaskClient) -> None:
+    response = client.get("/recommend?user_id=anna&method=ensemble")
+    assert response.status_code == 422
+    assert response.json == {
+        "error": "invalid_request",
+        "message": "ensemble cannot answer: two_tower not trained.",
+        "detail": {"method": "ensemble"},
+    }
+
+
+def test_any_id_of_up_to_64_characters_is_a_user(client: FlaskClient) -> None:
+    for user_id in ("x" * 64, "名前", "a b+c/d?e&f", "' OR 1=1 --", "\x00"):
+        response = client.get("/recommend", query_string={"user_id": user_id})
+        assert response.status_code == 200
+        assert response.json["user_id"] == user_id
+        assert response.json["interaction_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "user_id"),
+        ("user_id=", "user_id"),
+        (f"user_id={'x' * 65}", "user_id"),
+        ("user_id=anna&limit=0", "limit"),
+        ("user_id=anna&limit=101", "limit"),
+        ("user_id=anna&limit=ten", "limit"),
+        ("user_id=anna&limit=NaN", "limit"),
+        ("user_id=anna&limit=1e400", "limit"),
+        ("user_id=anna&limit=", "limit"),
+        ("user_id=anna&method=magic", "method"),
+        ("user_id=anna&limti=3", "limti"),
+    ],
+)
+def test_a_bad_query_is_refused_naming_the_field(client: FlaskClient, query: str, field: str) -> None:
+    response = client.get(f"/recommend?{query}")
+    assert response.status_code == 422
+    assert response.json["error"] == "invalid_request"
+    assert field in response.json["message"]
+    assert response.json["message"].endswith("See /docs.")
+    assert [f["field"] for f in response.json["detail"]["fields"]] == [field]
+
+
+def test_without_a_release_it_is_503_with_the_mend_and_then_answers_without_a_restart(
+    make_app: Callable[..., APIFlask], tmp_path, world, trained_world, synced: LiveProfileStore
+) -> None:
+    from recsys.artifacts.publish import publish_release
+
+    empty = tmp_path / "nothing-yet"
+    app = make_app(models_dir=empty)
+    client = app.test_client()
+    for path in ("/recommend?user_id=anna", "/similar?startup_id=s00", "/popular", "/health/ready"):
+        response = client.get(path)
+        assert response.status_code == 503
+        assert set(response.json) == {"error", "message", "detail"}
+        assert response.json["error"] == "unavailable"
+        assert "train_all_models.sh" in response.json["message"]
+    publish_release(empty, world, trained_world)
+    app.extensions["release_watcher"].check()
+    assert client.get("/recommend?user_id=anna").status_code == 200
+    assert client.get("/health/ready").status_code == 200
