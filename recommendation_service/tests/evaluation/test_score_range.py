@@ -10,10 +10,11 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
+from recsys.engines.als_config import ALSConfig
 from recsys.errors import DataError
 from recsys.evaluation import ranked_lists
 from recsys.evaluation.score_range import score_range
-from recsys.recommenders.als import ALSConfig, ALSRecommender
+from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.popularity import PopularityRecommender
 from recsys.types import History
 
