@@ -17,7 +17,7 @@ from pathlib import Path
 from recsys.config import parse_assignments, read_section
 from recsys.datasets.user_items import load_dataset
 from recsys.errors import ConfigError
-from recsys.progress import TerminalProgress
+from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
 from recsys.training.script import add_data_flags, add_models_flag, exit_code, train_from_options
@@ -75,8 +75,7 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _tune(options: argparse.Namespace) -> None:
     from recsys.training.tuning import grid_search
 
-    progress = TerminalProgress()
-    try:
+    with show_progress() as progress:
         result = grid_search(
             load_dataset(options.data),
             options.recommender,
@@ -85,8 +84,6 @@ def _tune(options: argparse.Namespace) -> None:
             output=options.output,
             progress=progress,
         )
-    finally:
-        progress.close()
     print(result.report())
 
 
@@ -120,14 +117,16 @@ def _add_benchmark(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _benchmark(options: argparse.Namespace) -> None:
     from recsys.training.benchmark import run_benchmark
 
-    figures = run_benchmark(
-        options.train,
-        options.test,
-        recommender=options.recommender,
-        overrides=parse_assignments(options.set),
-        protocol=options.protocol,
-        k=options.k,
-    )
+    with show_progress() as progress:
+        figures = run_benchmark(
+            options.train,
+            options.test,
+            recommender=options.recommender,
+            overrides=parse_assignments(options.set),
+            protocol=options.protocol,
+            k=options.k,
+            progress=progress,
+        )
     print(json.dumps(figures))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from recsys.types import ProgressCallback, ProgressReport
 
@@ -76,3 +77,13 @@ class TerminalProgress:
     def close(self) -> None:
         """Leave the terminal tidy."""
         self._bar.close()
+
+
+@contextmanager
+def show_progress() -> Iterator[ProgressCallback]:
+    """A callback that shows the progress on stderr while the block runs."""
+    progress = TerminalProgress()
+    try:
+        yield progress
+    finally:
+        progress.close()

@@ -14,7 +14,7 @@ from recsys.config import SectionConfig, read_section
 from recsys.datasets.user_items import MATRIX_FILE, load_dataset
 from recsys.errors import RecsysError
 from recsys.paths import data_dir, logs_dir, models_dir
-from recsys.progress import TerminalProgress
+from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.figures import answered_means, format_figures, judge
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
@@ -84,13 +84,10 @@ def train_from_options(
     )
     with run_log(logs_dir(), kind) as log_file:
         dataset = load_dataset(options.data)
-        progress = TerminalProgress()
-        try:
+        with show_progress() as progress:
             result = train_and_publish(
                 dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
             )
-        finally:
-            progress.close()
     print_result(result, n_interactions=int(dataset.user_items.nnz), judged=kind, k=plan.k)
     sys.stdout.write(
         f"\nPublished release {result.version} to {options.models_dir} in {result.seconds:.1f} s.\n"
