@@ -105,7 +105,11 @@ LOGS_DIR = paths.logs_dir()
 # not acknowledged within the visibility timeout, so that must exceed the longest training.
 TRAINING_TIME_LIMIT_S = 12 * 3600
 CELERY_BROKER_URL = REDIS_URL
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": TRAINING_TIME_LIMIT_S + 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": TRAINING_TIME_LIMIT_S + 3600,
+    "socket_connect_timeout": 2,
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}  # a request that starts a training waits for it
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True  # a TrainingRun row holds what became of a training
 CELERY_TASK_SERIALIZER = "json"
