@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 
@@ -31,7 +31,7 @@ class RankedList:
 
     def to_json(self) -> dict[str, Any]:
         """The list as plain values."""
-        return {**asdict(self), "startups": [asdict(startup) for startup in self.startups]}
+        return {**_fields(self), "startups": [_fields(startup) for startup in self.startups]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ class Answer(RankedList):
     @classmethod
     def from_list(cls, made: RankedList, user_id: str, interaction_count: int) -> Self:
         """The same list as an answer for a user."""
-        fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-        return cls(**fields, user_id=user_id, interaction_count=interaction_count)
+        return cls(**_fields(made), user_id=user_id, interaction_count=interaction_count)
 
 
 def make_recommendation_id(model_version: str, method: str) -> str:
@@ -60,3 +59,8 @@ def join_reasons(*reasons: str | None) -> str | None:
     """What `degraded` says: every reason once, in order; None when there is none."""
     given = dict.fromkeys(reason for reason in reasons if reason)
     return "; ".join(given) or None
+
+
+def _fields(made: RankedList | RankedStartup) -> dict[str, Any]:
+    """As `asdict`, without copying what cannot change."""
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}

@@ -81,22 +81,30 @@ def _explain_content(
     item_indices: Int32Array,
     now_s: float,
 ) -> list[str]:
-    """By what counts most for each: the likes together, the interests, or popularity above the usual."""
+    """The act or interest that counted most, unless popularity alone would have put the item here."""
     history = asker.history
     shares = content.contributions(history, item_indices)
     acts, _ = _strongest_likes(history, shares)
     by_acts = shares[history.weights > 0].sum(axis=0)
     by_interests = content.interest_share(history, item_indices)
     levels = content.popularity[item_indices]
-    by_popularity = content.config.popularity_share * (levels - content.popularity.mean())
-    interests = _closest_interests(content, history.interests, item_indices)
+    is_personal = np.maximum(by_acts, by_interests) > _popularity_alone(content, levels)
     reasons = _without_acts(served, item_indices, levels, now_s)
-    for place, otherwise in enumerate(np.maximum(by_popularity, 0.0)):
-        if by_acts[place] > max(by_interests[place], otherwise):
-            reasons[place] = _because_of(served, asker, int(acts[place]))
-        elif by_interests[place] > otherwise:
-            reasons[place] = f"Matches your interest in {interests[place]}"
+    for place in np.flatnonzero(is_personal & (by_acts >= by_interests)):
+        reasons[place] = _because_of(served, asker, int(acts[place]))
+    matching = np.flatnonzero(is_personal & (by_acts < by_interests))
+    interests = _closest_interests(content, history.interests, item_indices[matching])
+    for place, interest in zip(matching, interests, strict=True):
+        reasons[place] = f"Matches your interest in {interest}"
     return reasons
+
+
+def _popularity_alone(content: ContentRecommender, levels: Float32Array) -> Float32Array:
+    """(n,) popularity's share of a score; 0 where it would not reach a list as long as this one."""
+    as_many = min(len(levels), content.n_items)
+    lowest_in_list = np.partition(content.popularity, -as_many)[-as_many]
+    shares: Float32Array = np.where(levels >= lowest_in_list, content.config.popularity_share * levels, 0.0)
+    return shares
 
 
 def _strongest_likes(history: History, shares: Float32Array) -> tuple[NDArray[np.intp], Float32Array]:
@@ -115,8 +123,8 @@ def _closest_interests(
     content: ContentRecommender, interests: Sequence[str], item_indices: Int32Array
 ) -> list[str]:
     """For each item the stated interest it is most like."""
-    if not interests:
-        return [""] * len(item_indices)
+    if len(item_indices) == 0:
+        return []
     vectors = np.stack([content.text_model.interest_vector((interest,)) for interest in interests])
     closest = (vectors @ content.vectors[item_indices].T).argmax(axis=0)
     return [interests[interest] for interest in closest]

@@ -57,7 +57,7 @@ def test_the_shortlist_gives_the_same_list_as_lowering_every_score(
     unit = y / np.linalg.norm(y, axis=1, keepdims=True)
     alike = (unit @ unit[dislikes].T).max(axis=1).clip(0, 1)
     scores = als.score_batch([history])[0]
-    lowered = np.where(scores > 0, scores * (1 - alike**2), scores)
+    lowered = np.where(scores > 0, scores * (1 - alike**4), scores)
     lowered[~allowed] = -np.inf
     expected = np.argsort(-lowered, kind="stable")[: min(limit, n_allowed)]
 
