@@ -2,6 +2,6 @@
 
 from recsys.datasets.synthetic.acts import PRESETS
 from recsys.datasets.synthetic.people import DEMO_USERS
-from recsys.datasets.synthetic.world import World, build_dataset, make_world
+from recsys.datasets.synthetic.world import World, build_dataset, make_world, populate_catalogue
 
-__all__ = ["DEMO_USERS", "PRESETS", "World", "build_dataset", "make_world"]
+__all__ = ["DEMO_USERS", "PRESETS", "World", "build_dataset", "make_world", "populate_catalogue"]

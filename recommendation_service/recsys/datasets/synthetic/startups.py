@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -27,6 +28,20 @@ TEAM_SIZES = (2, 4, 9, 30, 90, 300)  # typical at each stage
 NICHES: tuple[tuple[str, words.Niche], ...] = tuple(
     (sector, niche) for sector, niches in words.SECTORS.items() for niche in niches
 )
+
+OWN_TAG_WORTH = 5  # words in common
+COMMON_WORDS = {
+    "software",
+    "platform",
+    "teams",
+    "without",
+    "every",
+    "from",
+    "with",
+    "that",
+    "data",
+    "service",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,39 @@ def make_startups(rng: np.random.Generator, n: int, *, now_s: float, window_days
         for i in range(n)
     )
     return Startups(items, niche, style, popularity, born_at)
+
+
+def adopt_startups(rng: np.random.Generator, items: Sequence[CatalogueItem], *, now_s: float) -> Startups:
+    """A catalogue that is there already, each startup in the niche whose tags and words it shares most.
+
+    A startup that shares none is in a niche drawn at random: people meet it by its fame alone.
+    """
+    n = len(items)
+    niche = np.array([_closest_niche(item) for item in items])
+    niche = np.where(niche < 0, rng.integers(0, len(NICHES), n), niche)
+    latest = now_s - YOUNGEST_DAYS * SECONDS_A_DAY
+    return Startups(
+        tuple(items),
+        niche,
+        style=rng.integers(0, N_STYLES, n),
+        popularity=np.exp(rng.normal(0.0, POPULARITY_SPREAD, n)),
+        born_at=np.minimum([item.created_at for item in items], latest),
+    )
+
+
+def _closest_niche(item: CatalogueItem) -> int:
+    """The position in NICHES with the most words in common, own tags first; -1 for none."""
+    words_of_item = _plain_words((item.name, item.short_description, item.long_description, *item.tags))
+    shared = [
+        OWN_TAG_WORTH * len(words_of_item & own) + len(words_of_item & others)
+        for own, others in WORDS_OF_NICHES
+    ]
+    best = max(range(len(NICHES)), key=shared.__getitem__)
+    return best if shared[best] else -1
+
+
+def _plain_words(texts: Iterable[str]) -> set[str]:
+    return set(re.findall(r"[a-z]{4,}", " ".join(texts).lower())) - COMMON_WORDS
 
 
 def _draw_names(rng: np.random.Generator, n: int) -> list[str]:
@@ -148,3 +196,13 @@ class _Picker:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+# What a niche is recognised by in texts of others: the words of its own tag, and all its words.
+WORDS_OF_NICHES = [
+    (
+        _plain_words(niche.tags[:1]),
+        _plain_words((*niche.tags, *niche.products, *niche.customers, *niche.outcomes)),
+    )
+    for _, niche in NICHES
+]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.datasets.catalogue import Catalogue, UserTable
+from recsys.datasets.catalogue import Catalogue, CatalogueItem, UserTable
 from recsys.datasets.synthetic.acts import PRESETS, make_acts
 from recsys.datasets.synthetic.draws import draw_uuids
 from recsys.datasets.synthetic.people import DEMO_USERS, People, make_people
-from recsys.datasets.synthetic.startups import Startups, make_startups
+from recsys.datasets.synthetic.startups import Startups, adopt_startups, make_startups
 from recsys.datasets.user_items import Dataset, build_user_items
 from recsys.datasets.weights import DEFAULT_WEIGHTS, EventColumns, resolve_cells
 from recsys.errors import ConfigError
@@ -49,6 +50,27 @@ def make_world(n_users: int, n_startups: int, *, seed: int, now_s: float, preset
     Raises:
         ConfigError: fewer than 3 users or 25 startups, a negative seed, or an unknown preset.
     """
+    rng = _seeded(seed, n_users, n_startups, preset)
+    startups = make_startups(rng, n_startups, now_s=now_s, window_days=WINDOW_DAYS)
+    return _populate(rng, startups, n_users, preset, now_s)
+
+
+def populate_catalogue(
+    items: Sequence[CatalogueItem], n_users: int, *, seed: int, now_s: float, preset: str = "dense"
+) -> World:
+    """People of a seed acting on startups that are there already; else as `make_world`.
+
+    Args:
+        items: at least 25 startups; the same ones in the same order give the same world.
+
+    Raises:
+        ConfigError: as `make_world`.
+    """
+    rng = _seeded(seed, n_users, len(items), preset)
+    return _populate(rng, adopt_startups(rng, items, now_s=now_s), n_users, preset, now_s)
+
+
+def _seeded(seed: int, n_users: int, n_startups: int, preset: str) -> np.random.Generator:
     if n_users < FEWEST_USERS or n_startups < FEWEST_STARTUPS:
         raise ConfigError(
             f"A world needs at least {FEWEST_USERS} users and {FEWEST_STARTUPS} startups; "
@@ -58,8 +80,10 @@ def make_world(n_users: int, n_startups: int, *, seed: int, now_s: float, preset
         raise ConfigError(f"The seed is {seed}; give a whole number from 0.")
     if preset not in PRESETS:
         raise ConfigError(f"The preset {preset!r} is unknown; known: {', '.join(PRESETS)}.")
-    rng = np.random.default_rng([seed, n_users, n_startups, list(PRESETS).index(preset)])
-    startups = make_startups(rng, n_startups, now_s=now_s, window_days=WINDOW_DAYS)
+    return np.random.default_rng([seed, n_users, n_startups, list(PRESETS).index(preset)])
+
+
+def _populate(rng: np.random.Generator, startups: Startups, n_users: int, preset: str, now_s: float) -> World:
     people = make_people(rng, n_users, now_s=now_s, window_days=WINDOW_DAYS)
     acts = make_acts(rng, people, startups, PRESETS[preset], now_s=now_s)
     return World(startups, people, acts, draw_uuids(rng, len(acts)))

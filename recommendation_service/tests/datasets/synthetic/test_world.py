@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.splits import split_by_time
-from recsys.datasets.synthetic import DEMO_USERS, PRESETS, World, build_dataset, make_world
+from recsys.datasets.synthetic import (
+    DEMO_USERS,
+    PRESETS,
+    World,
+    build_dataset,
+    make_world,
+    populate_catalogue,
+)
 from recsys.datasets.synthetic.acts import LIKED_SHARE
 from recsys.datasets.synthetic.startups import NICHES
 from recsys.datasets.synthetic.world import WINDOW_DAYS
@@ -200,3 +208,33 @@ def test_als_learns_it_with_the_default_parameters() -> None:
 def test_a_world_that_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_world(**{"n_users": 400, "n_startups": 300, "seed": 7, "now_s": NOW_S, **arguments})
+
+
+def test_people_act_on_a_catalogue_that_is_there_by_what_its_texts_say() -> None:
+    lenders = [
+        CatalogueItem(id=f"l{n}", name="", short_description="loans for small retailers", tags=("lending",))
+        for n in range(60)
+    ]
+    clinics = [
+        CatalogueItem(
+            id=f"c{n}", name="", short_description="video visits for patients", tags=("telemedicine",)
+        )
+        for n in range(60)
+    ]
+    catalogue = [*lenders, *clinics]
+
+    world = populate_catalogue(catalogue, 300, seed=1, now_s=NOW_S)
+
+    assert world.startups.items == tuple(catalogue)
+    niches = [NICHES[niche][1].tags[0] for niche in world.startups.niche]
+    assert niches == ["lending"] * 60 + ["telemedicine"] * 60
+    again = populate_catalogue(catalogue, 300, seed=1, now_s=NOW_S)
+    np.testing.assert_array_equal(world.acts.item_index, again.acts.item_index)
+    acted_on = [len(np.unique(world.acts.item_index[world.acts.user_index == user])) for user in range(3)]
+    assert acted_on == list(DEMO_USERS.values())
+
+
+def test_a_startup_whose_texts_say_nothing_is_adopted_too() -> None:
+    blank = [CatalogueItem(id=str(n), name="") for n in range(30)]
+
+    assert len(populate_catalogue(blank, 5, seed=1, now_s=NOW_S).acts) > 0
