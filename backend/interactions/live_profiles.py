@@ -34,10 +34,9 @@ def build_live_profiles(user_ids: Sequence[UUID]) -> list[LiveProfile]:
         return []
     startup_ids = sorted({startup_id for user in users for startup_id in user.startup_ids})
     cells = resolve_cells(_event_columns(users, startup_ids), users[0].weights)
-    names = [str(startup_id) for startup_id in startup_ids]
     bounds = np.searchsorted(cells.user_index, np.arange(len(users) + 1))
     return [
-        _profile(user, cells, slice(start, end), names)
+        _profile(user, cells, slice(start, end), startup_ids)
         for user, start, end in zip(users, bounds[:-1], bounds[1:], strict=True)
     ]
 
@@ -83,7 +82,7 @@ def _batches_of_users() -> Iterator[list[UUID]]:
         batch = list(users.filter(pk__gt=batch[-1])[:USERS_A_BATCH])
 
 
-def _event_columns(users: Sequence[UserActs], startup_ids: Sequence[UUID]) -> EventColumns:
+def _event_columns(users: Sequence[UserActs], startup_ids: Sequence[str]) -> EventColumns:
     """The acts of all as columns; an index is the place in `users` or `startup_ids`."""
     index_of = {startup_id: index for index, startup_id in enumerate(startup_ids)}
     return EventColumns(

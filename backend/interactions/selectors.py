@@ -30,7 +30,7 @@ class UserActs:
     weights: Mapping[str, float]
     last_event_id: int
     # One entry an active act, the four in step.
-    startup_ids: list[UUID]
+    startup_ids: list[str]
     type_codes: list[int]
     occurred_at_s: list[float]
     event_ids: list[int]
@@ -48,7 +48,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS n_rows,
            count(e.retracted_at) AS n_retracted,
            COALESCE(max(e.id), 0) AS last_event_id,
-           array_agg(e.startup_id) FILTER (WHERE e.retracted_at IS NULL) AS startup_ids,
+           array_agg(e.startup_id::text) FILTER (WHERE e.retracted_at IS NULL) AS startup_ids,
            array_agg(array_position(%(signals)s::text[], e.type::text) - 1)
                FILTER (WHERE e.retracted_at IS NULL) AS type_codes,
            array_agg(extract(epoch FROM e.occurred_at)::float8)
