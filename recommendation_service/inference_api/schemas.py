@@ -62,11 +62,15 @@ class StartupList(BaseModel):
     degraded: str | None = Field(description="What stood in the way of a better answer, if anything.")
 
 
-class Recommendations(StartupList):
-    """A list for one user."""
+class ForUser(BaseModel):
+    """Whom a list is for."""
 
     user_id: str
     interaction_count: int = Field(description="Startups the user had acted on up to now.")
+
+
+class Recommendations(StartupList, ForUser):
+    """A list for one user; pydantic shows the fields of the last base first."""
 
 
 class Alive(BaseModel):

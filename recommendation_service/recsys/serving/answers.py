@@ -41,6 +41,14 @@ class Answer(RankedList):
     user_id: str
     interaction_count: int
 
+    def to_json(self) -> dict[str, Any]:
+        """The list as plain values, for whom first."""
+        return {
+            "user_id": self.user_id,
+            "interaction_count": self.interaction_count,
+            **RankedList.to_json(self),
+        }
+
     @classmethod
     def from_list(cls, made: RankedList, user_id: str, interaction_count: int) -> Self:
         """The same list as an answer for a user."""

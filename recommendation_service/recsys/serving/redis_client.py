@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from recsys.errors import ConfigError, UnavailableError
 
-READ_TIMEOUT_S = 0.1  # an answer without live data beats a late answer
+READ_TIMEOUT_S = 0.25  # an answer without live data beats a late one; a busy machine is not a fault
 WRITE_TIMEOUT_S = 1.0
 
 

@@ -98,7 +98,7 @@ class Router:
         served, state = self._live.of_user(user_id, release)
         now_s = time.time()
         allowed = _allowed(served, state, exclude)
-        order = self._order_for(state, method)
+        order = self._order_for(served, state, method)
         handed = _first_to_answer(served, state.asker.history, allowed, limit, order, now_s=now_s)
         made = make_list(
             served,
@@ -152,11 +152,14 @@ class Router:
             raise UnavailableError(self._watcher.failure or NO_RELEASE)
         return release
 
-    def _order_for(self, state: UserState, method: str | None) -> tuple[str, ...]:
+    def _order_for(self, served: Served, state: UserState, method: str | None) -> tuple[str, ...]:
         """Whom to ask, one after the other."""
         if state.opted_out:
             return ("popularity",)
         if method is not None:
+            why_not = _why_not(served, method, state.asker.history)
+            if why_not is not None:
+                raise InvalidRequestError(f"{method} cannot answer: {why_not}.", method=method)
             return (method,)
         chosen = METHODS.index(self._thresholds.method_for(state.interaction_count))
         # Upwards only when nothing below can answer: als alone beats no answer.
@@ -190,17 +193,16 @@ def _first_to_answer(
     """Ask one recommender after the other; an empty list counts only if all lists are empty.
 
     Raises:
-        InvalidRequestError: there was one to ask, and it cannot answer.
-        UnavailableError: none of several can.
+        UnavailableError: none can answer.
     """
     declined: list[str] = []
     emptied: Recommender | None = None
     for name in order:
-        recommender = served.recommenders.get(name)
-        why_not = _not_trained(served, name) if recommender is None else recommender.why_not(history)
-        if recommender is None or why_not is not None:
-            declined.append(why_not or "")
+        why_not = _why_not(served, name, history)
+        if why_not is not None:
+            declined.append(why_not)
             continue
+        recommender = served.recommenders[name]
         ranked = _rank(served, recommender, history, allowed, limit, now_s)
         if len(ranked.item_indices) > 0:
             return Handed(recommender, ranked, tuple(declined))
@@ -208,10 +210,8 @@ def _first_to_answer(
         emptied = emptied or recommender
     if emptied is not None:
         return Handed(emptied, NO_ITEMS, tuple(declined))
-    if len(order) == 1:
-        raise InvalidRequestError(f"{order[0]} cannot answer: {declined[0]}.", method=order[0])
     raise UnavailableError(
-        f"Nothing in release {served.release.version} can answer for this user ({'; '.join(declined)}); "
+        f"Nothing in release {served.release.version} can answer ({'; '.join(declined)}); "
         "train all models again."
     )
 
@@ -251,6 +251,11 @@ def _first_to_compare(served: Served, item_index: int, limit: int) -> Handed:
         f"Nothing in release {served.release.version} can compare this startup ({'; '.join(declined)}); "
         "train all models again."
     )
+
+
+def _why_not(served: Served, name: str, history: History) -> str | None:
+    recommender = served.recommenders.get(name)
+    return _not_trained(served, name) if recommender is None else recommender.why_not(history)
 
 
 def _not_trained(served: Served, name: str) -> str:

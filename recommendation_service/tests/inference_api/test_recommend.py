@@ -14,8 +14,8 @@ def test_an_answer_has_the_documented_shape_and_order(client: FlaskClient) -> No
     assert response.status_code == 200
     answer = response.json
     assert list(answer) == [
-        "startups", "method_used", "model_version", "recommendation_id", "degraded", "user_id",
-        "interaction_count",
+        "user_id", "interaction_count", "startups", "method_used", "model_version",
+        "recommendation_id", "degraded",
     ]  # fmt: skip
     assert (answer["user_id"], answer["interaction_count"]) == ("anna", 6)
     assert (answer["method_used"], answer["degraded"]) == ("als", None)

@@ -602,8 +602,10 @@ def test_the_five_documented_files_alone_answer_with_als_and_say_so(
     assert "without a release manifest" in (answer.degraded or "")
     assert answer.startups[0].reason == "Because you liked s00"
     assert router.similar("s00").method_used == "als"
-    with pytest.raises(UnavailableError, match="train all models"):
-        router.recommend("nobody")
+    act("ben", FINTECH[:2], opted_out=True)
+    for ask in (lambda: router.recommend("nobody"), lambda: router.recommend("ben"), router.popular):
+        with pytest.raises(UnavailableError, match="train all models"):
+            ask()
     watcher.stop()
 
 
