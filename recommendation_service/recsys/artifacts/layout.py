@@ -27,17 +27,22 @@ CATALOGUE_FILE = "catalogue.json"
 def current_version_key(models_dir: Path) -> tuple[object, ...] | None:
     """What identifies the files to serve; it changes when others should be loaded.
 
-    A link read, or five `stat` calls where the documented files lie there by themselves. None
-    when there is nothing to serve.
+    A link read, or five `stat` calls where documented files lie there by themselves, whole or not.
+    None when there is nothing at all.
     """
     pointer = models_dir / POINTER
     if pointer.is_symlink():
         return (str(pointer.readlink()),)
+    key = tuple(_identity(models_dir / name) for name in DOCUMENTED_FILES)
+    return key if any(key) else None
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
-        facts = [(models_dir / name).stat() for name in DOCUMENTED_FILES]
+        facts = path.stat()
     except OSError:
         return None
-    return tuple((fact.st_ino, fact.st_mtime_ns, fact.st_size) for fact in facts)
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def current_release_dir(models_dir: Path) -> Path | None:

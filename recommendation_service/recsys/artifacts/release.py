@@ -164,7 +164,7 @@ def open_current(models_dir: Path, *, verify: bool = True) -> Release:
         folder = current_release_dir(models_dir)
         if folder is not None:
             return open_release(folder, verify=verify)
-        if not any((models_dir / name).is_file() for name in DOCUMENTED_FILES):
+        if current_version_key(models_dir) is None:
             raise ArtifactError(f"there is no release in {models_dir}; run train_all_models.sh.")
         return open_documented(models_dir)
     except RecsysError as error:
