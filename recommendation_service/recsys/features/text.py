@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.types import Float32Array
+from recsys.types import Float32Array, Int32Array
 
 WORD = re.compile(r"[^\W_]+(?:[+#'.-][^\W_]+)*[+#]*")
 SMALL_MATRIX = 64  # up to this rank a dense SVD is exact and quick
@@ -43,8 +43,7 @@ class TextModel:
 
     def vectors(self, documents: Sequence[Mapping[str, float]]) -> Float32Array:
         """(n, dimensions) unit vectors of documents given as term -> count; zero if nothing is known."""
-        reduced = tf_idf(documents, self.vocabulary, self.idf) @ self.components
-        return _unit_rows(np.asarray(reduced, dtype=np.float32))
+        return _unit_rows(tf_idf(documents, self.vocabulary, self.idf) @ self.components)
 
     def item_vectors(self, items: Iterable[CatalogueItem]) -> Float32Array:
         """(n_items, dimensions) unit vectors of startups."""
@@ -53,7 +52,8 @@ class TextModel:
     def interest_vector(self, interests: Sequence[str]) -> Float32Array:
         """(dimensions,) unit vector of a user's own words, each taken as a tag and as a text."""
         tagged = CatalogueItem(id="-", name="", short_description=" ".join(interests), tags=tuple(interests))
-        vector: Float32Array = self.item_vectors([tagged])[0]
+        columns, values = _weigh(count_terms(tagged, self.tag_weight), self.vocabulary, self.idf)
+        vector: Float32Array = _unit_rows((values @ self.components[columns])[None, :])[0]
         return vector
 
 
@@ -96,21 +96,23 @@ def tf_idf(
     documents: Sequence[Mapping[str, float]], vocabulary: Mapping[str, int], idf: Float32Array
 ) -> csr_matrix:
     """(n_documents, n_terms) float32 CSR of (1 + ln count) * idf, each row of length 1."""
-    indptr, columns, values = [0], [], []
-    for document in documents:
-        for term, count in document.items():
-            column = vocabulary.get(term)
-            if column is not None:
-                columns.append(column)
-                values.append(1.0 + np.log(count) if count > 1 else count)
-        indptr.append(len(columns))
-    shape = (len(documents), len(vocabulary))
-    matrix = csr_matrix((np.array(values, np.float32), np.array(columns, np.int32), indptr), shape)
-    matrix.data *= idf[matrix.indices]
-    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    scale = np.repeat(np.maximum(lengths, 1e-12), np.diff(matrix.indptr))
-    matrix.data = (matrix.data / scale).astype(np.float32)
-    return matrix
+    rows = [_weigh(document, vocabulary, idf) for document in documents]
+    indptr = np.cumsum([0, *(len(columns) for columns, _ in rows)])
+    columns = np.concatenate([np.empty(0, np.int32), *(columns for columns, _ in rows)])
+    values = np.concatenate([np.empty(0, np.float32), *(values for _, values in rows)])
+    return csr_matrix((values, columns, indptr), (len(documents), len(vocabulary)))
+
+
+def _weigh(
+    document: Mapping[str, float], vocabulary: Mapping[str, int], idf: Float32Array
+) -> tuple[Int32Array, Float32Array]:
+    """The columns of the known terms of one document, and their values, of length 1 together."""
+    known = [(vocabulary[term], count) for term, count in document.items() if term in vocabulary]
+    columns = np.array([column for column, _ in known], np.int32)
+    counts = np.array([count for _, count in known], np.float32)
+    values = np.where(counts > 1, 1.0 + np.log(np.maximum(counts, 1.0)), counts) * idf[columns]
+    unit: Float32Array = (values / max(float(np.linalg.norm(values)), 1e-12)).astype(np.float32)
+    return columns, unit
 
 
 def _right_singular_vectors(matrix: csr_matrix, dimensions: int) -> Float32Array:
