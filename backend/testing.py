@@ -20,7 +20,7 @@ class Api:
     client: Client
     headers: dict[str, str]
 
-    def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> HttpResponse:
+    def __call__(self, method: str, path: str, body: Any = None, /, **query: Any) -> HttpResponse:
         """Call /api/v1`path`; `body` is sent as it is when it is bytes."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.client.generic(

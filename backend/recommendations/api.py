@@ -11,6 +11,7 @@ from ninja import Query, Router
 
 from accounts.auth import Caller, services_and_people
 from accounts.models import ApiKey
+from config.api_query import refuse_unknown_parameters
 from config.schemas import ErrorOut
 from recommendations.schemas import RecommendationQuery, RecommendationsOut
 from recommendations.selectors import recommendations_for
@@ -29,6 +30,7 @@ def get_recommendations(
     """Which startups next, for this user: the inference service's answer with each startup's details."""
     caller: Caller = request.auth
     caller.check_may_act_for(user_id)
+    refuse_unknown_parameters(request, RecommendationQuery)
     return recommendations_for(
         user_id, query.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     )

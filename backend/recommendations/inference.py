@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
@@ -13,8 +12,6 @@ from django.conf import settings
 
 from config.request_id import HEADER, current_request_id
 from recsys.errors import InvalidRequestError, UnavailableError
-
-logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 1.0
 ANSWER_TIMEOUT_S = 5.0
@@ -36,7 +33,10 @@ class InferenceClient:
             InvalidRequestError: an option is one it does not accept.
             UnavailableError: it does not answer, or not as it should.
         """
-        return self._get("/recommend", {"user_id": user_id, **options})
+        answer = self._get("/recommend", {"user_id": user_id, **options})
+        if "startups" not in answer:
+            raise self._not_ours()
+        return answer
 
     def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -52,9 +52,9 @@ class InferenceClient:
         try:
             body = response.json()
         except ValueError as error:
-            raise UnavailableError(
-                f"What answers at {self._base_url} is not the inference service; correct INFERENCE_URL."
-            ) from error
+            raise self._not_ours() from error
+        if not isinstance(body, dict):
+            raise self._not_ours()
         if response.status_code == HTTPStatus.OK:
             return body
         if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -64,7 +64,16 @@ class InferenceClient:
         message = body.get("message", "no reason given")
         if response.is_client_error:
             raise InvalidRequestError(message, **body.get("detail", {}))
-        raise UnavailableError(f"The inference service failed: {message}")
+        raise UnavailableError(f"The inference service cannot answer: {message}")
+
+    def _not_ours(self) -> UnavailableError:
+        return UnavailableError(
+            f"What answers at {self._base_url} is not the inference service; correct INFERENCE_URL."
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
 
 
 @cache

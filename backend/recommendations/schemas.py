@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from ninja import Schema
 from pydantic import Field
 
-from config.schemas import Moment, Text
+from config.schemas import Text
 from startups.schemas import StartupOut
 
 
 class RecommendationQuery(Schema):
-    """The options of an answer, as the inference service knows them."""
+    """The options of an answer."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 10
     exclude: list[UUID] = Field(default_factory=list, description="Startups to leave out; may be repeated.")
-    industry: Text | None = None
-    country: Text | None = None
-    stage: Text | None = None
-    created_after: Moment | None = None
-    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
-    method: Text | None = Field(None, description="Forces one method, to compare.")
+    method: Text | None = Field(None, description="Forces one recommender, to compare.")
 
 
 class RecommendedStartupOut(Schema):
@@ -32,7 +27,7 @@ class RecommendedStartupOut(Schema):
     rank: int
     score: float
     source: str
-    reason: str | None
+    reason: str
     startup: StartupOut
 
 
@@ -43,6 +38,6 @@ class RecommendationsOut(Schema):
     startups: list[RecommendedStartupOut]
     method_used: str
     interaction_count: int
-    model_version: str | None
+    model_version: str
     recommendation_id: str
-    degraded: Any
+    degraded: str | None = Field(description="What stood in the way of a better answer, if anything.")

@@ -13,6 +13,7 @@ from ninja.responses import Status
 from accounts.auth import services, services_and_people
 from accounts.models import ApiKey
 from config.api_batches import body_docs, parse_member, read_json, read_members
+from config.api_query import refuse_unknown_parameters
 from config.puts import PutResult, PutStatus, batch_answer, put_sound_members, raise_if_rejected
 from config.schemas import BatchOut, ErrorOut
 from startups.models import Startup
@@ -48,6 +49,7 @@ def put_startup(request: HttpRequest, startup_id: UUID, payload: StartupIn) -> S
 @router.get("", auth=services_and_people(ApiKey.Scope.READ), response={200: StartupPage, **ERRORS})
 def list_startups(request: HttpRequest, query: Query[StartupQuery]) -> Mapping[str, Any]:
     """Startups, newest first, a page at a time: `next` of one page is `after` of the next."""
+    refuse_unknown_parameters(request, StartupQuery)
     equal = query.model_dump(
         include={"industry", "country", "stage", "owner_id", "is_active"}, exclude_none=True
     )

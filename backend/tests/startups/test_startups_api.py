@@ -134,6 +134,13 @@ def test_a_limit_out_of_range_is_refused(api: Api, limit: object) -> None:
     assert error_of(api.get("/startups", limit=limit)) == (422, "invalid_request")
 
 
+def test_a_misspelt_filter_is_refused(api: Api) -> None:
+    response = api.get("/startups", industri="Robots")
+
+    assert error_of(response) == (422, "invalid_request")
+    assert "industry" in response.json()["message"]
+
+
 def test_filters_choose(api: Api, make_startup: Make, make_user: Make) -> None:
     owner = make_user()
     acme = make_startup(name="Acme", industry="Robots", country="US", stage="seed", tags=["ai"], owner=owner)
