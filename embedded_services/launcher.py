@@ -93,16 +93,19 @@ def stop_services(
 ) -> tuple[str, ...]:
     """Stop the named servers (all, if none is named) cleanly; returns the names of those that were up."""
     folder = services_home(home)
-    if not folder.is_dir():
-        return ()
-    with _locked(folder, report):
-        servers = _servers(folder, NAMES if names is None else names)
-        return tuple(server.name for server in reversed(servers) if server.stop(report))
+    with _ours(folder):
+        if not folder.is_dir():
+            return ()
+        with _locked(folder, report):
+            servers = _servers(folder, NAMES if names is None else names)
+            return tuple(server.name for server in reversed(servers) if server.stop(report))
 
 
 def service_status(home: Path | None = None) -> list[ServiceStatus]:
     """How each server is, now."""
-    return [server.status() for server in _servers(services_home(home), NAMES)]
+    folder = services_home(home)
+    with _ours(folder):
+        return [server.status() for server in _servers(folder, NAMES)]
 
 
 @contextmanager
@@ -124,18 +127,25 @@ def throw_away_services(
 
 
 def _ensure(home: Path, report: Report, names: Sequence[str], *, throw_away: bool) -> Services:
-    try:
+    with _ours(home):
         make_folder(home, PRIVATE_FOLDER if server_account(home) is None else ENTERABLE_FOLDER)
         with _locked(home, report):
             servers = _servers(home, names, throw_away=throw_away)
             started = tuple(server.name for server in servers if server.ensure(report))
             urls = {server.name: server.url(server.connection()) for server in servers}
+    return Services(urls.get(Postgres.name, ""), urls.get(Valkey.name, ""), started)
+
+
+@contextmanager
+def _ours(home: Path) -> Iterator[None]:
+    """What the operating system refuses here means that the home is somebody else's."""
+    try:
+        yield
     except PermissionError as error:
         raise EmbeddedServicesError(
             f"{home} belongs to another user ({error}); run the command as that user, set "
             "EMBEDDED_SERVICES_DIR to a folder of your own, or set DATABASE_URL and REDIS_URL."
         ) from error
-    return Services(urls.get(Postgres.name, ""), urls.get(Valkey.name, ""), started)
 
 
 def _servers(home: Path, names: Sequence[str], *, throw_away: bool = False) -> list[Server]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -26,6 +29,7 @@ from embedded_services import (
     throw_away_services,
 )
 from embedded_services.launcher import NAMES
+from embedded_services.places import ENTERABLE_FOLDER
 from embedded_services.processes import LOOPBACK, servers_in, wait_until
 from embedded_services.tests.probes import RECALL, REMEMBER, kill_hard, pid_of
 
@@ -306,6 +310,33 @@ def test_a_cluster_left_half_made_is_made_anew(home: Path) -> None:
     (half / "PG_VERSION").write_text("18\n")
 
     assert ensure_services(home, names=["postgresql"]).started == ("postgresql",)
+
+
+def test_the_home_of_another_user_is_named_with_the_mend(home: Path) -> None:
+    ensure_services(home, names=["valkey"])
+    stop_services(home)
+
+    with locked_out_of(home):
+        for act in (ensure_services, stop_services, service_status):
+            with pytest.raises(
+                EmbeddedServicesError, match=r"belongs to another user.*EMBEDDED_SERVICES_DIR"
+            ):
+                act(home)
+
+
+@contextmanager
+def locked_out_of(folder: Path) -> Iterator[None]:
+    """Root becomes somebody else for a moment; an ordinary user takes the permission from itself."""
+    was_root = os.geteuid() == 0
+    folder.chmod(0o700 if was_root else 0)
+    if was_root:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
+        folder.chmod(ENTERABLE_FOLDER)
 
 
 def test_an_unknown_name_is_refused(home: Path) -> None:
