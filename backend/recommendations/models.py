@@ -27,7 +27,13 @@ class TrainingRun(models.Model):
         REFUSED = "refused"
         CANCELLED = "cancelled"
 
-    kind = models.CharField(max_length=50, default="als", help_text="The recommender that is trained.")
+    ALL = "all"
+
+    kind = models.CharField(
+        max_length=50,
+        default=ALL,
+        help_text="One recommender, or all: what training_config.yaml enables.",
+    )
     trigger = models.CharField(max_length=16, choices=Trigger.choices, default=Trigger.MANUAL)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -37,7 +43,11 @@ class TrainingRun(models.Model):
         related_name="training_runs",
     )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
-    reason = models.TextField(blank=True, default="", help_text="Why it failed, was refused or cancelled.")
+    reason = models.TextField(
+        blank=True,
+        default="",
+        help_text="Why it failed, was refused or cancelled; warnings when it succeeded.",
+    )
     stage = models.CharField(max_length=100, blank=True, default="")
     percent = models.FloatField(default=0.0)
     seconds_left = models.FloatField(null=True, blank=True)
@@ -50,6 +60,9 @@ class TrainingRun(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker_host = models.CharField(max_length=255, blank=True, default="")
     worker_pid = models.PositiveIntegerField(null=True, blank=True)
+    task_id = models.CharField(
+        max_length=64, null=True, unique=True, editable=False, help_text="A task sent twice is one run."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -60,6 +73,11 @@ class TrainingRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} run {self.pk} ({self.status})"
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
 
 
 class TrainingLease(models.Model):

@@ -1,0 +1,94 @@
+"""One training, from the event log to a published release, told to its TrainingRun as it goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django.conf import settings
+
+from interactions.export import export_als_dataset
+from recommendations.models import TrainingRun
+from recommendations.plans import training_plan
+from recommendations.services import report_run, succeed_run
+from recsys.datasets.user_items import Dataset, load_dataset
+from recsys.errors import UnavailableError
+from recsys.progress import StagedProgress
+from recsys.training.pipeline import TrainingResult, train_and_publish
+from recsys.training.run_log import run_log
+from recsys.types import ProgressReport
+from startups.live_catalogue import sync_live_catalogue
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 1.0
+SHARES = {"export": 1.0, "training": 9.0}
+
+
+class RunProgress:
+    """Writes each report into the run, a second apart at least; raises when the lease was lost."""
+
+    def __init__(self, run_id: int, token: int) -> None:
+        self._run_id, self._token = run_id, token
+        self._stage, self._reported_at = "", 0.0
+
+    def __call__(self, report: ProgressReport) -> None:
+        """Take one report."""
+        now = time.monotonic()
+        if report.stage == self._stage and now - self._reported_at < REPORT_EVERY_S:
+            return
+        self._stage, self._reported_at = report.stage, now
+        report_run(
+            self._run_id,
+            self._token,
+            stage=report.stage,
+            percent=round(report.fraction * 100, 1),
+            seconds_left=report.seconds_left,
+        )
+
+
+def train_run(run: TrainingRun, token: int) -> None:
+    """Export, train, evaluate, publish.
+
+    Raises:
+        ConfigError: a hyper-parameter cannot work.
+        DataError: there is nothing to learn from.
+        ArtifactError: the release could not be published; the served one still is.
+        LeaseLostError: another process has taken over.
+    """
+    stages = StagedProgress(RunProgress(run.pk, token), SHARES)
+    with run_log(settings.LOGS_DIR, run.kind):
+        export_als_dataset(output_dir=settings.DATASET_DIR, progress=stages.within("export"))
+        dataset = load_dataset(settings.DATASET_DIR)
+        report_run(run.pk, token, dataset=_dataset_facts(dataset))
+        result = train_and_publish(
+            dataset,
+            settings.MODELS_DIR,
+            training_plan(run.kind, run.parameters),
+            logs_dir=settings.LOGS_DIR,
+            progress=stages.within("training"),
+        )
+        _tell_live_catalogue()
+    succeed_run(run.pk, token, release=result.version, metrics=_metrics(result), reason=_warnings(result))
+
+
+def _tell_live_catalogue() -> None:
+    """The new release knows more startups: fewer need to travel whole."""
+    try:
+        sync_live_catalogue()
+    except UnavailableError as error:
+        logger.warning("live catalogue not renewed reason=%s", error)
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    kept = ("counts", "density", "weights", "watermark", "exported_at")
+    return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
+
+
+def _metrics(result: TrainingResult) -> dict[str, Any]:
+    return {name: evaluation.to_json() for name, evaluation in result.evaluations.items()}
+
+
+def _warnings(result: TrainingResult) -> str:
+    return "\n".join(result.warnings)
