@@ -1,0 +1,52 @@
+"""What the commands of people who run the system have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+
+from recsys.errors import RecsysError
+from recsys.progress import TerminalProgress
+from recsys.types import ProgressCallback
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+class OperatorCommand(BaseCommand):
+    """Errors that can be mended are one line on stderr and exit code 1."""
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run the command; Ctrl-C says what it leaves behind."""
+        try:
+            return super().execute(*args, **options)
+        except RecsysError as error:
+            raise CommandError(str(error)) from error
+        except (OperationalError, ProgrammingError) as error:
+            reason = str(error).partition("\n")[0]
+            message = f"The database failed ({reason}); check that it is up and run manage.py migrate."
+            raise CommandError(message) from error
+        except KeyboardInterrupt as error:
+            message = "Interrupted. What was committed stays; run the same command again to continue."
+            raise CommandError(message, returncode=INTERRUPTED) from error
+
+    def warn_if_stale(self, *, live: bool) -> None:
+        """Say on stderr that Redis did not get what was written."""
+        if not live:
+            self.stderr.write(
+                "Redis could not be reached, so live profiles are stale: run manage.py sync_live_profiles "
+                "when it is back."
+            )
+
+
+@contextmanager
+def show_progress() -> Iterator[ProgressCallback]:
+    """A bar on a terminal, a line a stage elsewhere."""
+    terminal = TerminalProgress()
+    try:
+        yield terminal
+    finally:
+        terminal.close()
