@@ -59,6 +59,9 @@ class RatingTypes:
         bounds = tuple(sorted(types))
         return cls(bounds, tuple(types[bound] for bound in bounds), highest)
 
+    def __str__(self) -> str:
+        return ",".join(f"{bound:g}={name}" for bound, name in zip(self.bounds, self.types, strict=True))
+
     def codes(self, ratings: Float64Array) -> UInt8Array:
         """(n,) uint8 positions in SIGNALS, SKIPPED where a rating becomes no act.
 
@@ -74,11 +77,10 @@ class RatingTypes:
         return codes
 
     def _refusal(self, rating: float) -> str:
-        known = ",".join(f"{bound:g}={name}" for bound, name in zip(self.bounds, self.types, strict=True))
         side = "below" if rating < self.bounds[0] else "above"
         limit = self.bounds[0] if rating < self.bounds[0] else self.highest
         return (
-            f"the rating {rating:g} is {side} {limit:g}, which the map {known} does not cover; say what each "
+            f"the rating {rating:g} is {side} {limit:g}, which the map {self} does not cover; say what each "
             f"rating of this file means (--map), {SKIP} for nothing."
         )
 

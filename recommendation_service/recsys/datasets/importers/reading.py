@@ -63,6 +63,17 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.type_codes)
 
+    def parts(self, size: int) -> Iterator[EventBatch]:
+        """The same acts in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield EventBatch(
+                self.user_ids[part],
+                self.item_ids[part],
+                self.type_codes[part],
+                None if self.occurred_at is None else self.occurred_at[part],
+            )
+
 
 def read_ratings(path: Path, file_format: str, options: ReadOptions = USUAL) -> Iterator[RatingBatch]:
     """Ratings of a file or a MovieLens folder, in its order, in bounded memory.
@@ -106,6 +117,15 @@ def read_events(
         return _as_events(columns, rating_types, not_after_s)
 
     yield from _converted(table, chosen, as_events)
+
+
+def count_rows(path: Path, file_format: str) -> int:
+    """How many rows there are, a header or an empty line more or less: for a progress bar.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    return _open(path, file_format, USUAL).count_rows()
 
 
 def read_catalogue(path: Path, file_format: str) -> Catalogue | None:

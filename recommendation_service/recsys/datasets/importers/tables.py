@@ -44,6 +44,10 @@ class Table(Protocol):
         """Where a person finds row number `row` (from 0): "line 7"."""
         ...
 
+    def count_rows(self) -> int:
+        """How many rows there are; text may count a header or an empty line among them."""
+        ...
+
 
 def open_table(path: Path, table_format: str, *, encoding: str = "utf-8") -> Table:
     """A CSV (any of , ; tab | between columns), Parquet or JSON lines file with named columns.
@@ -140,6 +144,15 @@ class DelimitedTable:
                 return f"row {row + 1}"
             return f"line {rows.line_num}"
 
+    def count_rows(self) -> int:
+        """The number of lines.
+
+        Raises:
+            DataError: the file is not what its ending .gz says.
+        """
+        with self._reading():
+            return _count_lines(self.path)
+
     def _delimiter(self) -> str:
         if self.delimiter is not None:
             return self.delimiter
@@ -216,6 +229,15 @@ class ParquetTable:
         """The row's number from 1."""
         return f"row {row + 1}"
 
+    def count_rows(self) -> int:
+        """The number in the file's own description.
+
+        Raises:
+            DataError: the file is not Parquet.
+        """
+        with self._reading():
+            return int(pq.read_metadata(self.path).num_rows)
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
@@ -264,6 +286,10 @@ class JsonLinesTable:
             filled = (number for number, line in enumerate(text, start=1) if line.strip())
             return f"line {next(islice(filled, row, None))}"
 
+    def count_rows(self) -> int:
+        """The number of lines."""
+        return _count_lines(self.path)
+
     def _column(self, rows: Sequence[Mapping[str, Any]], name: str, n_before: int) -> pa.Array:
         values = [row.get(name) for row in rows]
         try:
@@ -297,3 +323,11 @@ class JsonLinesTable:
 
     def _open_text(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(pa.input_stream(str(self.path)), encoding=self.encoding)
+
+
+def _count_lines(path: Path) -> int:
+    n_lines = 0
+    with pa.input_stream(str(path)) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            n_lines += block.count(b"\n")
+    return n_lines

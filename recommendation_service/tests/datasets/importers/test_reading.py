@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.datasets.importers import RatingTypes, ReadOptions, read_events, read_ratings, tables
+from recsys.datasets.importers import (
+    EventBatch,
+    RatingTypes,
+    ReadOptions,
+    count_rows,
+    read_events,
+    read_ratings,
+    tables,
+)
 from recsys.datasets.ratings import load_ratings, save_ratings
 from recsys.datasets.weights import SIGNALS
 from recsys.errors import DataError
@@ -60,6 +68,7 @@ def test_ratings_come_back_from_every_format(
         for b in batches
         for row in zip(b.user_ids.to_pylist(), b.item_ids.to_pylist(), b.ratings, b.rated_at, strict=True)
     ] == rows
+    assert count_rows(path, file_format) - len(rows) in (0, 1)  # the header
     assert all(b.texts is None and b.ratings.dtype == np.float32 for b in batches)
 
 
@@ -143,6 +152,19 @@ def test_acts_that_cannot_be_are_refused(tmp_path: Path, text: str, message: str
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         list(read_events(path, "csv", not_after_s=1_000.0))
+
+
+@given(size=st.integers(1, 12))
+def test_parts_of_a_batch_are_the_batch(size: int) -> None:
+    users, codes = pa.array([f"u{i}" for i in range(10)]), np.arange(10, dtype=np.uint8) % 7
+    for occurred_at in (None, np.arange(10.0)):
+        parts = list(EventBatch(users, users, codes, occurred_at).parts(size))
+
+        assert [i for part in parts for i in part.user_ids.to_pylist()] == users.to_pylist()
+        assert max(map(len, parts)) <= size
+        np.testing.assert_array_equal(np.concatenate([part.type_codes for part in parts]), codes)
+        if occurred_at is not None:
+            np.testing.assert_array_equal(np.concatenate([part.occurred_at for part in parts]), occurred_at)
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:

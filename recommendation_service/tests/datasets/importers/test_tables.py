@@ -82,6 +82,15 @@ def test_a_compressed_file_is_read_like_a_plain_one(tmp_path: Path) -> None:
     table = DelimitedTable(write(tmp_path / "rows.csv.gz", gzip.compress(b"a,b\n1,2\n3,4\n")))
     assert rows_of(table, "a", "b") == [("1", "2"), ("3", "4")]
     assert table.locate(1) == "line 3"
+    assert table.count_rows() == 3  # the header among them
+
+
+def test_a_file_that_is_not_compressed_as_it_says_is_refused(tmp_path: Path) -> None:
+    table = DelimitedTable(write(tmp_path / "rows.csv.gz", "a,b\n1,2\n"))
+    with pytest.raises(DataError, match=r"rows\.csv\.gz cannot be read"):
+        table.columns()
+    with pytest.raises(DataError, match=r"rows\.csv\.gz cannot be read"):
+        table.count_rows()
 
 
 def test_another_encoding_is_read_when_it_is_named(tmp_path: Path) -> None:
@@ -129,6 +138,7 @@ def test_parquet_rows_come_back_with_their_types(
     )
 
     assert rows_of(ParquetTable(path), "b", "a") == [(text, number) for number, text in rows]
+    assert ParquetTable(path).count_rows() == len(rows)
 
 
 @settings(max_examples=30, deadline=None)
