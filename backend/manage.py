@@ -24,7 +24,12 @@ def main() -> None:
             raise SystemExit(str(error)) from None
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from config.env import SettingError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except SettingError as error:
+        raise SystemExit(f"Error: {error}") from None
 
 
 if __name__ == "__main__":

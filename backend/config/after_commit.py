@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
+
+Act = Callable[[list[UUID]], object]
 
 
 class AfterCommit:
     """Collects ids while a transaction runs and hands them over together after its commit.
 
-    The first callback to run takes every id, so a thousand saves cost one call. Ids of a
-    transaction that rolled back go with the thread's next commit, so `act` must be repeatable.
+    A thousand saves cost one call. What a rollback undoes, of the whole or of a savepoint, is forgotten.
     """
 
-    def __init__(self, act: Callable[[list[UUID]], object]) -> None:
+    def __init__(self, act: Act) -> None:
         self._act = act
-        self._local = threading.local()
 
     def add(self, ids: Iterable[UUID]) -> None:
         """Act on these after the commit; at once when no transaction is open."""
-        pending: set[UUID] = self._pending()
-        pending.update(ids)
-        if pending:
-            transaction.on_commit(self._flush)
+        ids = set(ids)
+        waiting = self._waiting()
+        if waiting is not None:
+            waiting.ids |= ids
+        elif ids:
+            transaction.on_commit(_Batch(self._act, ids))
 
-    def _flush(self) -> None:
-        pending = self._pending()
-        if pending:
-            ids = sorted(pending)
-            pending.clear()
-            self._act(ids)
+    def _waiting(self) -> _Batch | None:
+        """The batch of this act that the same savepoints would undo, if there is one."""
+        savepoints = set(connection.savepoint_ids)
+        for undone_by, callback, _ in connection.run_on_commit:
+            if isinstance(callback, _Batch) and callback.act is self._act and undone_by == savepoints:
+                return callback
+        return None
 
-    def _pending(self) -> set[UUID]:
-        if not hasattr(self._local, "ids"):
-            self._local.ids = set()
-        ids: set[UUID] = self._local.ids
-        return ids
+
+class _Batch:
+    """The callback of one transaction, or of one savepoint of it."""
+
+    def __init__(self, act: Act, ids: set[UUID]) -> None:
+        self.act = act
+        self.ids = ids
+
+    def __call__(self) -> None:
+        self.act(sorted(self.ids))

@@ -89,6 +89,10 @@ def _refuse_unsafe(settings: Settings) -> None:
             settings.secret_key and "<too short or a sample>",
             f"a random string of at least {MIN_SECRET_KEY_LENGTH} characters when ENVIRONMENT=production",
         )
+    if not settings.inference_api_key:
+        raise SettingError(
+            "INFERENCE_API_KEY", "", "the key of the inference service when ENVIRONMENT=production"
+        )
     if not settings.allowed_hosts or "*" in settings.allowed_hosts:
         raise SettingError(
             "ALLOWED_HOSTS",
@@ -145,7 +149,7 @@ def _database(env: Mapping[str, str], name: str) -> dict[str, Any]:
         parts = conninfo_to_dict(value)
     except psycopg.ProgrammingError as error:
         raise SettingError(name, _without_password(value), accepted) from error
-    if not parts.get("dbname"):
+    if not parts.get("dbname") or not parts.get("port", "0").isdigit():
         raise SettingError(name, _without_password(value), accepted)
     return {
         "ENGINE": "django.db.backends.postgresql",
