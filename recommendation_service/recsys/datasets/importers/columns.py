@@ -100,11 +100,12 @@ def parse_ids(column: Any, kind: str) -> pa.Array:
     """(n,) string array of ids.
 
     Raises:
-        CellError: an id is missing, empty, or longer than 64 characters.
+        CellError: an id is missing, empty, longer than 64 characters, or holds a NUL character.
     """
     ids = pc.utf8_trim_whitespace(_cast(column, pa.string(), f"the {kind} {{}} is not an id"))
     _refuse(pc.is_null(ids), f"it has no {kind}; fill it in or remove the line.")
     _refuse(pc.equal(ids, ""), f"it has no {kind}; fill it in or remove the line.")
+    _refuse(pc.match_substring(ids, "\0"), f"its {kind} holds a NUL character; remove it.")
     too_long = pc.greater(pc.utf8_length(ids), MAX_ID_LENGTH)
     _refuse(too_long, f"its {kind} is longer than {MAX_ID_LENGTH} characters; shorten the ids.")
     return ids

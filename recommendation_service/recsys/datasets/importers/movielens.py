@@ -129,8 +129,8 @@ def _split_title(text: str) -> tuple[str, str]:
 
 def _film(item_id: str, title: str, year: str, genres: Sequence[str]) -> CatalogueItem:
     tags = tuple(genre for genre in genres if genre not in NO_GENRE)
-    if not item_id.strip() or not title.strip():
-        raise ValueError("no id or no title")
+    if not item_id.strip() or not title.strip() or "\0" in title:
+        raise ValueError("no id, no title, or one that is not text")
     return CatalogueItem(
         id=item_id.strip(),
         name=f"{title} ({int(year)})" if year else title,

@@ -82,6 +82,7 @@ def test_ids_are_text_without_the_space_around_them() -> None:
         (["a", None], 1, "it has no user"),
         (["a", "b", "  "], 2, "it has no user"),
         (["x" * 65], 0, "longer than 64 characters"),
+        (["a", "b\0c"], 1, "holds a NUL character"),
     ],
 )
 def test_an_unusable_id_is_refused(values: list[str | None], row: int, problem: str) -> None:

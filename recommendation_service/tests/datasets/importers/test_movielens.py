@@ -95,6 +95,7 @@ def test_ratings_without_films_have_no_catalogue(tmp_path: Path) -> None:
         ("movies.dat", "1::Toy Story (1995)::Comedy\n2::broken\n", "line 2: '2::broken' is not a film"),
         ("movies.csv", "movieId,title,genres\n1\n", "line 2: '1' is not a film"),
         ("u.item", "1|Toy Story (1995)|01-Jan-1995\n", "line 1: .* is not a film"),
+        ("movies.dat", "1::Toy\0Story::Comedy\n", "line 1: .* is not a film"),
         ("x.item", "a\tb\tc\td\n1\t\t1995\tComedy\n", "line 2: .* is not a film"),
     ],
 )
