@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
 from recsys.errors import RecsysError
-from recsys.progress import TerminalProgress
-from recsys.types import ProgressCallback
 
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -40,13 +36,3 @@ class OperatorCommand(BaseCommand):
                 "Redis could not be reached, so live profiles are stale: run manage.py sync_live_profiles "
                 "when it is back."
             )
-
-
-@contextmanager
-def show_progress() -> Iterator[ProgressCallback]:
-    """A bar on a terminal, a line a stage elsewhere."""
-    terminal = TerminalProgress()
-    try:
-        yield terminal
-    finally:
-        terminal.close()

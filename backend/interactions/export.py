@@ -22,7 +22,7 @@ from django.db import connection
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import dict_row
 
-from interactions.live_profiles import sync_live_profiles
+from interactions.live_state import sync_live_state
 from recsys.datasets.catalogue import Catalogue, CatalogueItem, UserTable
 from recsys.datasets.user_items import build_user_items, save_dataset
 from recsys.datasets.weights import DEFAULT_WEIGHTS, SIGNALS, EventColumns, check_weights, resolve_cells
@@ -93,7 +93,7 @@ def export_als_dataset(
     dislike_ttl_days: float | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> ExportSummary:
-    """Write the dataset of all active acts, then bring the live profiles up to date.
+    """Write the dataset of all active acts, then bring Redis up to date: live profiles and live catalogue.
 
     Acts of users who opted out are left out. Everything is read in one snapshot.
 
@@ -149,7 +149,7 @@ def export_als_dataset(
         n_startups=dataset.n_items,
         n_interactions=int(dataset.user_items.nnz),
         density=manifest["density"],
-        n_live_profiles=_sync_live_profiles(stages),
+        n_live_profiles=_sync_live_state(stages),
     )
 
 
@@ -321,10 +321,10 @@ class _ActReader:
         )
 
 
-def _sync_live_profiles(stages: StagedProgress) -> int | None:
+def _sync_live_state(stages: StagedProgress) -> int | None:
     stages.update("live profiles")
     try:
-        return sync_live_profiles(stages.within("live profiles"))
+        return sync_live_state(stages.within("live profiles"))
     except UnavailableError as error:
         logger.warning("live profiles stale mend=sync_live_profiles reason=%s", error)
         return None

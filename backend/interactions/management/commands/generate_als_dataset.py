@@ -10,8 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from config.commands import OperatorCommand, show_progress
+from config.commands import OperatorCommand
 from interactions.export import export_als_dataset
+from recsys.progress import show_progress
 
 
 class Command(OperatorCommand):

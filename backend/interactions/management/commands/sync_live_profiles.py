@@ -5,11 +5,10 @@ from __future__ import annotations
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.redis_client import redis_client
-from interactions.live_profiles import sync_live_profiles
+from interactions.live_state import sync_live_state
 from recsys.errors import RecsysError
-from recsys.progress import TerminalProgress
+from recsys.progress import show_progress
 from recsys.serving.live_profile import LiveProfileStore
-from startups.live_catalogue import sync_live_catalogue
 
 
 class Command(BaseCommand):
@@ -28,14 +27,11 @@ class Command(BaseCommand):
 
     def handle(self, *, rebuild: bool, **options: object) -> None:
         """Do it."""
-        progress = TerminalProgress()
         try:
             if rebuild:
                 LiveProfileStore(redis_client()).clear()
-            sync_live_catalogue()
-            users = sync_live_profiles(progress)
+            with show_progress() as progress:
+                users = sync_live_state(progress)
         except RecsysError as error:
             raise CommandError(str(error)) from error
-        finally:
-            progress.close()
         self.stdout.write(f"Wrote the live profiles of {users:,} users and the live catalogue.")
