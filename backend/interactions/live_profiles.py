@@ -14,7 +14,7 @@ import numpy as np
 
 from accounts.models import User
 from config.redis_client import redis_client
-from interactions.selectors import UserActs, acts_of_users
+from interactions.selectors import POSTGRES_EPOCH_S, UserActs, acts_of_users
 from recsys.datasets.weights import Cells, EventColumns, resolve_cells
 from recsys.errors import UnavailableError
 from recsys.progress import ignore_progress
@@ -32,8 +32,8 @@ def build_live_profiles(user_ids: Sequence[UUID]) -> list[LiveProfile]:
     users = acts_of_users(user_ids)
     if not users:
         return []
-    startup_ids = sorted({startup_id for user in users for startup_id in user.startup_ids})
-    cells = resolve_cells(_event_columns(users, startup_ids), users[0].weights)
+    events, startup_ids = _event_columns(users)
+    cells = resolve_cells(events, users[0].weights)
     bounds = np.searchsorted(cells.user_index, np.arange(len(users) + 1))
     return [
         _profile(user, cells, slice(start, end), startup_ids)
@@ -82,16 +82,24 @@ def _batches_of_users() -> Iterator[list[UUID]]:
         batch = list(users.filter(pk__gt=batch[-1])[:USERS_A_BATCH])
 
 
-def _event_columns(users: Sequence[UserActs], startup_ids: Sequence[str]) -> EventColumns:
-    """The acts of all as columns; an index is the place in `users` or `startup_ids`."""
-    index_of = {startup_id: index for index, startup_id in enumerate(startup_ids)}
-    return EventColumns(
-        user_index=np.repeat(np.arange(len(users)), [len(user.event_ids) for user in users]),
-        item_index=np.array([index_of[key] for user in users for key in user.startup_ids], np.int64),
-        type_code=np.array([code for user in users for code in user.type_codes], np.uint8),
-        occurred_at=np.array([at for user in users for at in user.occurred_at_s], np.float64),
-        event_order=np.array([key for user in users for key in user.event_ids], np.int64),
+def _event_columns(users: Sequence[UserActs]) -> tuple[EventColumns, list[str]]:
+    """The acts of all as columns, and the startups' ids; an index is the place in either list."""
+    acts = np.concatenate([user.acts for user in users])
+    startups, item_index = np.unique(acts["startup"], return_inverse=True)
+    events = EventColumns(
+        user_index=np.repeat(np.arange(len(users)), [len(user.acts) for user in users]),
+        item_index=item_index.astype(np.int64),
+        type_code=acts["type"],
+        occurred_at=acts["occurred_at_us"] / 1e6 + POSTGRES_EPOCH_S,
+        event_order=acts["id"].astype(np.int64),
     )
+    return events, [_id_text(startup) for startup in startups.tolist()]
+
+
+def _id_text(startup: bytes) -> str:
+    """As str(UUID) writes it, four times as fast. NumPy drops trailing zero bytes; every id has 16."""
+    digits = startup.ljust(16, b"\0").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _profile(user: UserActs, cells: Cells, own: slice, startup_ids: Sequence[str]) -> LiveProfile:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
 from django.db import connection
 
 from interactions.models import SignalWeights, UserInteraction
@@ -19,6 +21,11 @@ def current_weights() -> Mapping[str, float]:
     return row.by_type() if row else DEFAULT_WEIGHTS
 
 
+# One active act as PostgreSQL packs it: no value of it is ever a Python object.
+PACKED_ACT = np.dtype([("startup", "S16"), ("type", "u1"), ("occurred_at_us", ">i8"), ("id", ">i8")])
+POSTGRES_EPOCH_S = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+
+
 @dataclass(frozen=True, slots=True)
 class UserActs:
     """Everything a live profile is made of, as one snapshot of the database holds it."""
@@ -29,34 +36,30 @@ class UserActs:
     version: int  # a sum of counters that only grow: a later snapshot that differs has a larger one
     weights: Mapping[str, float]
     last_event_id: int
-    # One entry an active act, the four in step.
-    startup_ids: list[str]
-    type_codes: list[int]
-    occurred_at_s: list[float]
-    event_ids: list[int]
+    acts: np.ndarray  # of PACKED_ACT, those not taken back
 
 
 # One statement, hence one snapshot, for everything that makes up the version and the acts.
 # A weights row that was never saved counts as version 0.
 USER_ACTS_SQL = """
 SELECT u.id, u.interests, u.opted_out,
-       acts.n_rows + acts.n_retracted + u.profile_version + COALESCE(w.version, 0), to_jsonb(w),
-       acts.last_event_id, acts.startup_ids, acts.type_codes, acts.occurred_at_s, acts.event_ids
+       log.n_rows + log.n_retracted + u.profile_version + COALESCE(w.version, 0), to_jsonb(w),
+       log.last_event_id, log.acts
 FROM accounts_user u
 LEFT JOIN interactions_signalweights w ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS n_rows,
            count(e.retracted_at) AS n_retracted,
            COALESCE(max(e.id), 0) AS last_event_id,
-           array_agg(e.startup_id::text) FILTER (WHERE e.retracted_at IS NULL) AS startup_ids,
-           array_agg(array_position(%(signals)s::text[], e.type::text) - 1)
-               FILTER (WHERE e.retracted_at IS NULL) AS type_codes,
-           array_agg(extract(epoch FROM e.occurred_at)::float8)
-               FILTER (WHERE e.retracted_at IS NULL) AS occurred_at_s,
-           array_agg(e.id) FILTER (WHERE e.retracted_at IS NULL) AS event_ids
+           string_agg(
+               uuid_send(e.startup_id)
+                   || set_byte('\\x00', 0, array_position(%(signals)s::text[], e.type::text) - 1)
+                   || timestamptz_send(e.occurred_at) || int8send(e.id),
+               ''::bytea
+           ) FILTER (WHERE e.retracted_at IS NULL) AS acts
     FROM interactions_userinteraction e
     WHERE e.user_id = u.id
-) acts
+) log
 WHERE u.id = ANY(%(user_ids)s::uuid[])
 """
 
@@ -69,16 +72,9 @@ def acts_of_users(user_ids: Sequence[UUID]) -> list[UserActs]:
 
 
 def _user_acts(row: Sequence) -> UserActs:
-    user_id, interests, opted_out, version, weights, last_event_id, *arrays = row
-    return UserActs(
-        user_id,
-        interests,
-        opted_out,
-        version,
-        _weights(weights),
-        last_event_id,
-        *(array or [] for array in arrays),
-    )
+    user_id, interests, opted_out, version, weights, last_event_id, packed = row
+    acts = np.frombuffer(packed or b"", PACKED_ACT)
+    return UserActs(user_id, interests, opted_out, version, _weights(weights), last_event_id, acts)
 
 
 def _weights(row: str | None) -> Mapping[str, float]:

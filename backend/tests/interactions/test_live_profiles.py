@@ -97,6 +97,16 @@ def test_a_long_history_keeps_its_count_and_its_latest_cells(make_user: Make) ->
     assert [cell.startup_id for cell in profile.cells] == [str(s.pk) for s in reversed(startups[100:])]
 
 
+def test_ids_with_zero_bytes_at_their_end_are_themselves(make_user: Make, make_startup: Make) -> None:
+    user = make_user()
+    startups = [make_startup(pk=UUID(int=0x51 << shift)) for shift in (120, 112, 64, 8, 0)]
+    record_events([NewEvent(user.pk, startup.pk, "view") for startup in startups])
+
+    (profile,) = build_live_profiles([user.pk])
+
+    assert {cell.startup_id for cell in profile.cells} == {str(startup.pk) for startup in startups}
+
+
 def test_users_that_do_not_exist_have_no_profile(db: None) -> None:
     assert build_live_profiles([uuid4()]) == []
     assert build_live_profiles([]) == []
