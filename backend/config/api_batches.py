@@ -23,11 +23,15 @@ def read_json(request: HttpRequest) -> Any:
     Raises:
         ApiError: it is not JSON.
     """
+    if not request.body:
+        raise ApiError(
+            400, "invalid_json", "The body is empty; send JSON with its Content-Length (not chunked)."
+        )
     try:
         return from_json(request.body, allow_inf_nan=False)
     except ValueError as error:
         raise ApiError(
-            400, "invalid_json", f"The body is not JSON ({error}); send JSON in UTF-8 and its Content-Length."
+            400, "invalid_json", f"The body is not JSON ({error}); send JSON in UTF-8, without NaN."
         ) from error
 
 

@@ -72,7 +72,10 @@ def error_response(
 def describe_errors(errors: Sequence[Mapping[str, Any]]) -> tuple[str, list[dict[str, str]]]:
     """Pydantic's errors as one sentence and as a list of fields with what is wrong with each."""
     fields = [
-        {"field": ".".join(str(part) for part in error["loc"]) or "body", "message": error["msg"]}
+        {
+            "field": ".".join(str(part) for part in error["loc"]) or "body",
+            "message": error["msg"].removeprefix("Value error, "),
+        }
         for error in errors
     ]
     return "; ".join(f"{field['field']}: {field['message']}" for field in fields[:3]), fields

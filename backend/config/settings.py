@@ -138,8 +138,12 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": "line"}
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # httpx logs every call with its address, which names a user.
-    "loggers": {"httpx": {"level": "WARNING"}, "django": {"handlers": [], "level": "INFO"}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        # What a caller did wrong is told to the caller; its address may name a user.
+        "django.request": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+    },
 }
 
 if ENV.is_production:

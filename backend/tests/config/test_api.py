@@ -38,9 +38,6 @@ def test_a_method_that_is_not_known(anonymous: Api) -> None:
 def test_a_fault_of_ours_tells_the_request_id_and_nothing_else(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("secret")
-
     monkeypatch.setattr("startups.api.page_of_startups", fail)
 
     response = api.get("/startups")
@@ -80,18 +77,25 @@ def test_a_request_id_that_is_not_sane_is_replaced(anonymous: Api, given: str) -
     assert re.fullmatch(r"[0-9a-f]{32}", response["X-Request-ID"])
 
 
-def test_log_lines_carry_the_request_id(db: None) -> None:
+def fail(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("secret")
+
+
+def test_log_lines_carry_the_request_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     (handler,) = (each for each in logging.getLogger().handlers if isinstance(each.formatter, UtcFormatter))
     lines = io.StringIO()
     stream = handler.setStream(lines)
     try:
-        Client().get("/api/v1/nothing", headers={"X-Request-ID": "find-me"})
+        monkeypatch.setattr("startups.api.page_of_startups", fail)
+        api.client.get("/api/v1/startups", headers={"X-Request-ID": "find-me", **api.headers})
         logging.getLogger("elsewhere").warning("outside")
     finally:
         handler.setStream(stream)
 
-    answered, outside = lines.getvalue().splitlines()
-    assert " request=find-me Not Found: /api/v1/nothing" in answered
+    failed, *traceback, answered, outside = lines.getvalue().splitlines()
+    assert " request=find-me request failed" in failed
+    assert "ZeroDivisionError: secret" in traceback
+    assert " request=find-me Internal Server Error: /api/v1/startups" in answered
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING elsewhere request=- outside", outside)
 
 
