@@ -16,9 +16,11 @@ from interactions.bulk import (
     insert_users,
     refresh_live_state,
 )
-from recsys.datasets.synthetic import World, make_world
+from recsys.datasets.synthetic import World, make_world, populate_catalogue
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.types import ProgressCallback
+from startups.live_catalogue import as_live_startup
+from startups.models import Startup
 
 SOURCE = "demo"
 STAGES = {"drawing the world": 1.0, "startups and users": 1.0, "acts": 8.0, "live profiles": 3.0}
@@ -46,13 +48,15 @@ def seed_demo(
 ) -> DemoSummary:
     """Put the world of a seed into the database; what is there of it already stays.
 
+    With `n_startups` 0 its people act on the startups that are there.
+
     Raises:
         ConfigError: the world cannot be made.
         DataError: the demo users of another world are there.
     """
     stages = StagedProgress(progress, STAGES)
     stages.update("drawing the world")
-    world = make_world(n_users, n_startups, seed=seed, preset=preset, now_s=now.timestamp())
+    world = _draw(n_users, n_startups, seed=seed, preset=preset, now_s=now.timestamp())
     stages.update("startups and users")
     user_ids = [UUID(user_id) for user_id in world.people.ids]
     startup_ids = [UUID(item.id) for item in world.startups.items]
@@ -67,6 +71,13 @@ def seed_demo(
         n_new_acts,
         refresh_live_state(user_ids, new_startups, stages.within("live profiles")),
     )
+
+
+def _draw(n_users: int, n_startups: int, *, seed: int, preset: str, now_s: float) -> World:
+    if n_startups:
+        return make_world(n_users, n_startups, seed=seed, preset=preset, now_s=now_s)
+    catalogue = [as_live_startup(startup) for startup in Startup.objects.order_by("pk")]
+    return populate_catalogue(catalogue, n_users, seed=seed, preset=preset, now_s=now_s)
 
 
 def _as_users(world: World, user_ids: list[UUID]) -> list[User]:

@@ -18,7 +18,7 @@ from interactions.selectors import interaction_count
 from recsys.datasets.synthetic import DEMO_USERS, build_dataset, make_world
 from recsys.datasets.user_items import load_dataset
 from recsys.datasets.weights import SIGNALS
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.serving.live_profile import LiveProfileStore
 from startups.models import Startup
 
@@ -104,3 +104,20 @@ def test_the_command_says_what_was_new(redis: Redis, capsys: pytest.CaptureFixtu
 def test_the_command_names_the_mend(redis: Redis) -> None:
     with pytest.raises(CommandError, match="at least 3 users and 25 startups"):
         call_command("seed_demo", "--startups", "10")
+
+
+def test_people_can_act_on_the_startups_that_are_there(redis: Redis) -> None:
+    Startup.objects.bulk_create(Startup(name=f"Lender {n}", tags=["lending", "fintech"]) for n in range(40))
+
+    summary = seed(n_startups=0)
+    again = seed(n_startups=0)
+
+    assert summary.n_new_startups == 0
+    assert Startup.objects.count() == 40
+    assert summary.n_new_acts == UserInteraction.objects.count() > 0
+    assert again.n_new_acts == 0
+
+
+def test_too_few_startups_to_act_on_is_said(redis: Redis) -> None:
+    with pytest.raises(ConfigError, match="at least 3 users and 25 startups"):
+        seed(n_startups=0)
