@@ -142,7 +142,7 @@ def refresh_live_state(
 ) -> bool:
     """Bring Redis up to date with these users and startups; False when it cannot be reached.
 
-    A Redis that never held everybody's profile gets them all: that is what its ready mark means.
+    A Redis that does not hold everybody gets everything: that is what its ready mark means.
     """
     try:
         if not LiveProfileStore(redis_client()).is_ready():

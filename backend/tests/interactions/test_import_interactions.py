@@ -206,10 +206,14 @@ def test_any_two_overlapping_files_are_recorded_as_their_union(
     assert [s.n_acts for s in summaries] == [len(rows[:cut]), len(rows)]
 
 
-def test_redis_knows_what_was_imported(redis: Redis, movielens: Path) -> None:
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_redis_knows_who_was_imported(redis: Redis, movielens: Path, is_ready: bool) -> None:
+    store = LiveProfileStore(redis)
+    if is_ready:
+        store.mark_ready()
+
     load(movielens, "movielens", source="ml")
 
-    store = LiveProfileStore(redis)
     profile = store.fetch(str(import_id("ml", "user", "2")))
     assert store.is_ready()
     assert profile is not None
@@ -218,6 +222,11 @@ def test_redis_knows_what_was_imported(redis: Redis, movielens: Path) -> None:
         str(import_id("ml", "startup", "10")): 0.5,
         str(import_id("ml", "startup", "11")): -1.0,
     }
+
+
+def test_the_live_catalogue_carries_what_was_imported(redis: Redis, movielens: Path) -> None:
+    LiveProfileStore(redis).mark_ready()
+    load(movielens, "movielens")
     names = {startup.name for startup in LiveCatalogueStore(redis).fetch().startups.values()}
     assert names == {"Toy Story (1995)", "GoldenEye (1995)", "Unseen (1990)"}
 
