@@ -143,10 +143,11 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _import(options: argparse.Namespace) -> None:
-    from recsys.datasets.importers import read_ratings
+    from recsys.datasets.importers import read_catalogue, read_ratings
     from recsys.datasets.ratings import save_ratings
 
-    manifest = save_ratings(read_ratings(options.path, options.format), options.output)
+    ratings = read_ratings(options.path, options.format)
+    manifest = save_ratings(ratings, options.output, catalogue=read_catalogue(options.path, options.format))
     print(json.dumps(manifest["counts"]))
 
 
