@@ -1,8 +1,9 @@
-"""The Celery application: `celery -A config worker -Q default,train` and `celery -A config beat`."""
+"""The Celery application: `celery -A config worker --queues default,train` and `celery -A config beat`."""
 
 import os
 
 from celery import Celery
+from celery.signals import setup_logging
 
 from embedded_services import configure_environment
 
@@ -12,3 +13,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_djangos_logging(**_: object) -> None:
+    """Celery sets up no logging of its own when somebody listens: LOGGING holds in the worker too."""
