@@ -39,25 +39,25 @@ def test_up_then_status_then_down(home: Path) -> None:
     assert not any(server.up for server in service_status(home))
 
 
-def test_status_says_down_and_starts_nothing(home: Path) -> None:
-    status = run_services(home, "status")
+def test_status_says_down_and_starts_nothing(empty_home: Path) -> None:
+    status = run_services(empty_home, "status")
 
     assert status.returncode == 3
     assert status.stdout.count("down") == 2
-    assert not home.exists()
+    assert not empty_home.exists()
 
 
-def test_down_with_nothing_running_is_no_error(home: Path) -> None:
-    down = run_services(home, "down")
+def test_down_with_nothing_running_is_no_error(empty_home: Path) -> None:
+    down = run_services(empty_home, "down")
 
     assert (down.returncode, down.stdout) == (0, "PostgreSQL and Valkey were not running\n")
 
 
-def test_an_error_is_one_message_and_exit_code_1(home: Path) -> None:
-    home.mkdir()
-    (home / "postgresql").mkdir()
+def test_an_error_is_one_message_and_exit_code_1(empty_home: Path) -> None:
+    empty_home.mkdir()
+    (empty_home / "postgresql").mkdir()
 
-    up = run_services(home, "up")
+    up = run_services(empty_home, "up")
 
     assert up.returncode == 1
     assert "with its password is gone" in up.stderr
@@ -68,7 +68,7 @@ def test_an_unknown_action_is_a_usage_error(home: Path) -> None:
     assert run_services(home, "restart").returncode == 2
 
 
-def test_a_command_runs_with_servers_of_its_own(home: Path) -> None:
+def test_a_command_runs_with_servers_of_its_own(empty_home: Path) -> None:
     script = (
         "import os, psycopg, redis\n"
         "psycopg.connect(os.environ['DATABASE_URL']).close()\n"
@@ -76,7 +76,7 @@ def test_a_command_runs_with_servers_of_its_own(home: Path) -> None:
         "raise SystemExit(7)"
     )
 
-    done = run_services(home, "run", "--", sys.executable, "-c", script)
+    done = run_services(empty_home, "run", "--", sys.executable, "-c", script)
 
     assert (done.returncode, done.stderr) == (7, "")
-    assert not home.exists()
+    assert not empty_home.exists()

@@ -84,21 +84,21 @@ def test_a_second_call_attaches_to_the_running_server(name: str, home: Path) -> 
     assert pid_of(name, home) == pid
 
 
-def test_processes_starting_at_once_end_with_one_pair(home: Path) -> None:
+def test_processes_starting_at_once_end_with_one_pair(empty_home: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from embedded_services import ensure_services\n"
         "services = ensure_services(Path(sys.argv[1]))\n"
         "print(services.database_url, services.redis_url, *services.started)"
     )
     starters = [
-        subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", script, str(empty_home)], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     answers = [starter.communicate(timeout=120)[0].split() for starter in starters]
 
     assert {tuple(answer[:2]) for answer in answers} == {tuple(answers[0][:2])}
     assert sorted(name for answer in answers for name in answer[2:]) == sorted(NAMES)
-    assert len(servers_in(home / "valkey", "valkey-server")) == 1
+    assert len(servers_in(empty_home / "valkey", "valkey-server")) == 1
 
 
 def test_a_pid_file_naming_another_live_process_does_not_fool_it(home: Path) -> None:
@@ -162,13 +162,13 @@ def test_a_home_moved_while_its_server_runs_is_still_attached_to(name: str, home
         stop_services(moved)
 
 
-def test_status_tells_up_down_and_killed(home: Path) -> None:
-    assert [(status.up, status.pid) for status in service_status(home)] == [(False, None)] * 2
+def test_status_tells_up_down_and_killed(empty_home: Path) -> None:
+    assert [(status.up, status.pid) for status in service_status(empty_home)] == [(False, None)] * 2
 
-    services = ensure_services(home)
-    up = service_status(home)
-    kill_hard("valkey", home)
-    killed = service_status(home)
+    services = ensure_services(empty_home)
+    up = service_status(empty_home)
+    kill_hard("valkey", empty_home)
+    killed = service_status(empty_home)
 
     assert [(status.name, status.up) for status in up] == [(name, True) for name in NAMES]
     assert up[0].address in services.database_url
@@ -304,12 +304,12 @@ def test_data_of_another_major_version_is_refused(home: Path) -> None:
         ensure_services(home, names=["postgresql"])
 
 
-def test_a_cluster_left_half_made_is_made_anew(home: Path) -> None:
-    half = home / "postgresql.new" / "cluster"
+def test_a_cluster_left_half_made_is_made_anew(empty_home: Path) -> None:
+    half = empty_home / "postgresql.new" / "cluster"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
 
-    assert ensure_services(home, names=["postgresql"]).started == ("postgresql",)
+    assert ensure_services(empty_home, names=["postgresql"]).started == ("postgresql",)
 
 
 def test_the_home_of_another_user_is_named_with_the_mend(home: Path) -> None:
@@ -346,25 +346,25 @@ def test_an_unknown_name_is_refused(home: Path) -> None:
         ensure_services(home, names=["mysql"])
 
 
-def test_addresses_that_are_given_start_nothing(home: Path) -> None:
+def test_addresses_that_are_given_start_nothing(empty_home: Path) -> None:
     environ = {
         "DATABASE_URL": "postgresql://elsewhere/db",
         "REDIS_URL": "redis://elsewhere/0",
-        "EMBEDDED_SERVICES_DIR": str(home),
+        "EMBEDDED_SERVICES_DIR": str(empty_home),
     }
 
     services = configure_environment(environ)
 
     assert (services.database_url, services.redis_url) == (environ["DATABASE_URL"], environ["REDIS_URL"])
     assert services.started == ()
-    assert not home.exists()
+    assert not empty_home.exists()
 
 
-def test_only_the_missing_address_is_filled_in(home: Path) -> None:
+def test_only_the_missing_address_is_filled_in(empty_home: Path) -> None:
     environ = {
         "DATABASE_URL": "postgresql://elsewhere/db",
         "REDIS_URL": "",
-        "EMBEDDED_SERVICES_DIR": str(home),
+        "EMBEDDED_SERVICES_DIR": str(empty_home),
     }
 
     services = configure_environment(environ)
@@ -375,13 +375,13 @@ def test_only_the_missing_address_is_filled_in(home: Path) -> None:
         assert client.ping()
 
 
-def test_a_name_left_out_stays_unset(home: Path) -> None:
-    environ = {"EMBEDDED_SERVICES_DIR": str(home)}
+def test_a_name_left_out_stays_unset(empty_home: Path) -> None:
+    environ = {"EMBEDDED_SERVICES_DIR": str(empty_home)}
 
     configure_environment(environ, names=["valkey"])
 
     assert "DATABASE_URL" not in environ
-    assert not (home / "postgresql").exists()
+    assert not (empty_home / "postgresql").exists()
 
 
 def test_throw_away_servers_leave_nothing_behind_even_after_a_failure(tmp_path: Path) -> None:
