@@ -30,6 +30,7 @@ STAGES = {"drawing the world": 1.0, "startups and users": 1.0, "acts": 8.0, "liv
 class DemoSummary:
     """How much was new; `live` False: Redis could not be reached."""
 
+    n_startups: int
     n_new_startups: int
     n_new_users: int
     n_acts: int
@@ -65,6 +66,7 @@ def seed_demo(
     n_new_acts = _insert_acts(world, user_ids, startup_ids, stages)
     stages.update("live profiles")
     return DemoSummary(
+        len(startup_ids),
         len(new_startups),
         n_new_users,
         len(world.acts),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from recsys.types import ProgressCallback, ProgressReport
 
+TELL_EVERY_S = 5.0  # where there is no terminal to draw on
 MIN_FRACTION_FOR_ESTIMATE = 0.02  # below it the seconds left would be a guess
 
 
@@ -54,13 +55,13 @@ class StagedProgress:
 
 
 class TerminalProgress:
-    """Draws a bar on a terminal's stderr; on anything else one line when the stage changes."""
+    """Draws a bar on a terminal's stderr; on anything else a line a stage, and one every few seconds."""
 
     def __init__(self) -> None:
         from tqdm import tqdm
 
         self._is_terminal = sys.stderr.isatty()
-        self._stage = ""
+        self._stage, self._told_at = "", 0.0
         self._bar = tqdm(total=100, disable=not self._is_terminal, bar_format="{desc:<32}{bar}{n:3.0f}%")
 
     def __call__(self, report: ProgressReport) -> None:
@@ -69,9 +70,10 @@ class TerminalProgress:
         if self._is_terminal:
             self._bar.n = report.fraction * 100
             self._bar.set_description_str(f"{report.stage}{left}")
-        elif report.stage != self._stage:
-            sys.stderr.write(f"[{report.fraction:4.0%}] {report.stage}\n")
+        elif report.stage != self._stage or time.monotonic() - self._told_at > TELL_EVERY_S:
+            sys.stderr.write(f"[{report.fraction:4.0%}] {report.stage}{left}\n")
             sys.stderr.flush()
+            self._told_at = time.monotonic()
         self._stage = report.stage
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from recsys.progress import StagedProgress
+import pytest
+
+from recsys.progress import StagedProgress, show_progress
 from recsys.types import ProgressReport
 
 
@@ -23,3 +25,12 @@ def test_seconds_left_are_told_once_there_is_something_to_go_by() -> None:
 
     assert reports[0].seconds_left is None
     assert reports[1].seconds_left == 0
+
+
+def test_without_a_terminal_each_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress() as progress:
+        for done in (0.1, 0.2):
+            progress(ProgressReport("fitting", done))
+        progress(ProgressReport("publishing", 0.9, seconds_left=2.0))
+
+    assert capsys.readouterr().err.splitlines() == ["[ 10%] fitting", "[ 90%] publishing, 2 s left"]

@@ -88,7 +88,8 @@ def train_from_options(
             result = train_and_publish(
                 dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
             )
-    print_result(result, n_interactions=int(dataset.user_items.nnz), judged=kind, k=plan.k)
+    judged = kind if kind in RECOMMENDERS else "als"
+    print_result(result, n_interactions=int(dataset.user_items.nnz), judged=judged, k=plan.k)
     sys.stdout.write(
         f"\nPublished release {result.version} to {options.models_dir} in {result.seconds:.1f} s.\n"
     )

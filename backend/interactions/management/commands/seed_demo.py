@@ -54,7 +54,7 @@ class Command(OperatorCommand):
                 progress=progress,
             )
         self.stdout.write(
-            f"The world of seed {seed} has {users:,} users, {startups:,} startups and {summary.n_acts:,} "
+            f"The world of seed {seed} has {users:,} users, {summary.n_startups:,} startups and {summary.n_acts:,} "
             f"acts; new of them: {summary.n_new_users:,} users, {summary.n_new_startups:,} startups, "
             f"{summary.n_new_acts:,} acts."
         )
