@@ -124,8 +124,16 @@ class ApiKeyAdmin(ModelAdmin):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
-        """Scopes that change unseen would surprise; a new key costs nothing."""
+        """An old one is for reading."""
         return self.get_fields(request, obj) if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """What a key may do stays as it was made; a new key costs nothing."""
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Who could otherwise change keys."""
+        return request.user.has_perm("accounts.change_apikey")
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """Revoked ones stay, so that a log naming a prefix can be read later."""
@@ -146,7 +154,7 @@ class ApiKeyAdmin(ModelAdmin):
             return "revoked"
         return "usable" if key.is_usable(timezone.now()) else "expired"
 
-    @admin.action(description="Revoke the selected keys")
+    @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """From now on they open nothing."""
         self.message_user(request, f"Revoked {revoke_api_keys(queryset)} API keys.", messages.SUCCESS)

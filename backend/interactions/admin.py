@@ -88,6 +88,13 @@ class UserInteractionAdmin(BigTableAdmin):
         """What is in the log stays as it is."""
         return self.get_fields(request, obj) if obj else ()
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """One button: nothing on the page could be saved."""
+        no_saving = {"show_save": False, "show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().change_view(request, object_id, form_url, {**no_saving, **(extra_context or {})})
+
     def has_delete_permission(self, request: HttpRequest, obj: UserInteraction | None = None) -> bool:
         """Acts are taken back, so that an export as of an earlier time stays the same."""
         return False

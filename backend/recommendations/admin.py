@@ -107,9 +107,11 @@ class TrainingRunAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: TrainingRun | None = None) -> tuple[str, ...]:
         """Everything, once it is asked for."""
-        if obj is None:
-            return ()
-        return tuple(name for _, options in self.fieldsets for name in options["fields"])
+        return tuple(name for _, options in self.fieldsets for name in options["fields"]) if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: TrainingRun | None = None) -> bool:
+        """Only the running process writes it."""
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: TrainingRun | None = None) -> bool:
         """What was trained when is the history of the system."""
@@ -117,8 +119,6 @@ class TrainingRunAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: TrainingRun, form: forms.ModelForm, change: bool) -> None:
         """Queue it."""
-        if change:
-            return
         run = request_training(
             trigger=TrainingRun.Trigger.MANUAL,
             started_by=request.user,
