@@ -54,8 +54,8 @@ class Command(OperatorCommand):
                 progress=progress,
             )
         self.stdout.write(
-            f"The world of seed {seed} has {users:,} users, {summary.n_startups:,} startups and {summary.n_acts:,} "
-            f"acts; new of them: {summary.n_new_users:,} users, {summary.n_new_startups:,} startups, "
-            f"{summary.n_new_acts:,} acts."
+            f"The world of seed {seed} has {users:,} users, {summary.n_startups:,} startups and "
+            f"{summary.n_acts:,} acts; new of them: {summary.n_new_users:,} users, "
+            f"{summary.n_new_startups:,} startups, {summary.n_new_acts:,} acts."
         )
         self.warn_if_stale(live=summary.live)
