@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from recsys.evaluation.evaluate import Evaluation
+from recsys.types import BoolArray
 
 GOOD_PRECISION, GOOD_MAP, POOR_PRECISION, FEW_INTERACTIONS = 0.15, 0.10, 0.10, 1_000
 
@@ -13,9 +16,11 @@ def answered_means(evaluations: Mapping[str, Evaluation], judged: str) -> dict[s
     """Each recommender's means over the same users: those `judged` can answer, or all of them.
 
     A user with no act before the cut is never given to als; counting them would measure how many
-    newcomers there are.
+    newcomers there are. Without any such user nothing was measured: an empty dictionary.
     """
-    answered = evaluations[judged].answered if judged in evaluations else slice(None)
+    answered = _answered(evaluations, judged)
+    if not answered.any():
+        return {}
     return {
         name: {metric: float(values[answered].mean()) for metric, values in evaluation.per_user.items()}
         for name, evaluation in evaluations.items()
@@ -25,14 +30,16 @@ def answered_means(evaluations: Mapping[str, Evaluation], judged: str) -> dict[s
 def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -> str:
     """Figures at k of each recommender, NDCG by tier too, and the protocol they were measured by."""
     first = next(iter(evaluations.values()))
-    whose = f"{judged} can answer" if judged in evaluations else "with a held-back act"
-    n_users = evaluations[judged].n_answered if judged in evaluations else first.n_users
-    header = f"{'':<12}{f'Precision@{k}':>13}{f'MAP@{k}':>9}{f'NDCG@{k}':>9}   "
     means = answered_means(evaluations, judged)
+    if not means:
+        return f"\nNothing could be measured: {judged} can answer none of the {first.n_users:,} test users.\n"
+    n_users = int(_answered(evaluations, judged).sum())
+    whose = f"of {first.n_users:,} users whom {judged} can answer" if judged in evaluations else "users"
+    header = f"{'':<12}{f'Precision@{k}':>13}{f'MAP@{k}':>9}{f'NDCG@{k}':>9}   "
     return "\n".join(
         [
             "",
-            f"Over the {n_users:,} users {whose}; then NDCG@{k} by acts before the cut, over all",
+            f"Over the {n_users:,} {whose}; then NDCG@{k} over all, by acts before the cut",
             header + "".join(f"{tier:>9}" for tier in first.by_tier),
             *(_format_row(name, means[name], evaluation, k) for name, evaluation in evaluations.items()),
             f"{'users':<43}   " + "".join(f"{figures.n_users:>9,}" for figures in first.by_tier.values()),
@@ -40,6 +47,12 @@ def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -
             "",
         ]
     )
+
+
+def _answered(evaluations: Mapping[str, Evaluation], judged: str) -> BoolArray:
+    if judged in evaluations:
+        return evaluations[judged].answered
+    return np.ones(next(iter(evaluations.values())).n_users, np.bool_)
 
 
 def _format_row(name: str, means: Mapping[str, float], evaluation: Evaluation, k: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
-from recsys.artifacts.manifest import Manifest
+from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.publish import Trained, hash_dataset, publish_release
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split, split_for_training
@@ -99,12 +99,17 @@ def train_and_publish(
             ranges[name] = _score_range(recommender, split)
             logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
     trained = [_train(name, dataset, plan, stages, evaluations, ranges) for name in names]
-    warnings += _compare_with_served(models_dir, evaluations)
+    served = _served_entries(models_dir)
+    warnings += _compare_with_served(served, evaluations)
     stages.update("publishing")
     release = publish_release(
         models_dir, dataset, trained, keep=plan.keep_releases, facts={"warnings": warnings}
     )
     stages.update("publishing", 1.0)
+    warnings += [
+        f"{name} is no longer served: it was trained on another dataset; train it again."
+        for name in sorted(set(served) - set(release.recommenders))
+    ]
     for one in trained:
         _log_experiment(logs_dir, one, dataset, release.version)
     seconds = time.monotonic() - started
@@ -176,15 +181,22 @@ def _score_range(recommender: Recommender, split: Split) -> dict[str, Any]:
     return score_range(recommender, answerable[:MAX_SCORE_RANGE_USERS]) if answerable else {}
 
 
-def _compare_with_served(models_dir: Path, evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """A warning for each recommender that measures worse than the served one did on its own data."""
+def _served_entries(models_dir: Path) -> Mapping[str, RecommenderEntry]:
+    """What the served release says of its recommenders; nothing when there is none that can be read."""
     served = current_release_dir(models_dir)
     if served is None:
-        return []
+        return {}
     try:
-        entries = Manifest.load(served / MANIFEST_FILE).recommenders
+        return Manifest.load(served / MANIFEST_FILE).recommenders
     except ArtifactError as error:
-        return [f"The served release could not be compared with: {error}"]
+        logger.warning("served release not compared with reason=%s", error)
+        return {}
+
+
+def _compare_with_served(
+    entries: Mapping[str, RecommenderEntry], evaluations: Mapping[str, Evaluation]
+) -> list[str]:
+    """A warning for each recommender that measures worse than the served one did on its own data."""
     warnings = []
     for name, evaluation in evaluations.items():
         metric = f"ndcg@{evaluation.k}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 KEPT_RUNS = 10
 LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -14,7 +17,10 @@ LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 @contextmanager
 def run_log(logs_dir: Path, kind: str) -> Iterator[Path]:
-    """Send what is logged inside the block to logs/<kind>-<UTC time>.log; yields the path."""
+    """Send what is logged inside the block to logs/<kind>-<UTC time>.log; yields the path.
+
+    An error that ends the block is its last entry.
+    """
     logs_dir.mkdir(parents=True, exist_ok=True)
     path = logs_dir / f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}.log"
     handler = logging.FileHandler(path, encoding="utf-8")
@@ -25,6 +31,11 @@ def run_log(logs_dir: Path, kind: str) -> Iterator[Path]:
     root.setLevel(min(level, logging.INFO))
     try:
         yield path
+    except Exception:
+        # To the file alone: whoever called tells the person at the terminal, in one line.
+        facts = (logging.ERROR, __file__, 0, "%s failed", (kind,), sys.exc_info())
+        handler.handle(logger.makeRecord(logger.name, *facts))
+        raise
     finally:
         root.removeHandler(handler)
         root.setLevel(level)

@@ -100,8 +100,9 @@ def print_result(result: TrainingResult, *, n_interactions: int, judged: str, k:
     """The figures beside the baseline's, the guide's verdict on them, and the warnings."""
     if result.evaluations:
         sys.stdout.write(format_figures(result.evaluations, judged, k))
-    if judged in result.evaluations and k == 10:
-        sys.stdout.write(f"\n{judge(answered_means(result.evaluations, judged)[judged], n_interactions)}\n")
+    means = answered_means(result.evaluations, judged).get(judged) if result.evaluations else None
+    if means and k == 10:
+        sys.stdout.write(f"\n{judge(means, n_interactions)}\n")
     for warning in result.warnings:
         sys.stdout.write(f"Warning: {warning}\n")
 

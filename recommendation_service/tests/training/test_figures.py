@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from recsys.training.figures import judge
+from recsys.datasets.splits import split_for_training
+from recsys.datasets.user_items import Dataset
+from recsys.evaluation.evaluate import evaluate
+from recsys.recommenders.table import make_recommender
+from recsys.training.figures import format_figures, judge
 
 
 @pytest.mark.parametrize(
@@ -21,3 +28,17 @@ def test_the_verdict_is_the_guides(
     means = {"precision@10": precision, "map@10": mean_average}
 
     assert judge(means, n_interactions).startswith(verdict)
+
+
+def test_figures_of_nobody_are_called_that(world: Dataset) -> None:
+    split = split_for_training(world, 0.2, 0)
+    evaluations = {
+        name: evaluate(make_recommender(name).fit(split.train), split) for name in ("popularity", "als")
+    }
+    nobody = replace(evaluations["als"], answered=np.zeros_like(evaluations["als"].answered))
+
+    text = format_figures({**evaluations, "als": nobody}, "als", 10)
+
+    assert (
+        text.strip() == f"Nothing could be measured: als can answer none of the {nobody.n_users} test users."
+    )

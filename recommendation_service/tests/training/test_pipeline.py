@@ -152,3 +152,16 @@ def test_a_release_that_measures_worse_is_published_with_a_warning(
     worse = train(overrides={"als": {"factors": 4, "iterations": 1, "regularization": 1e6}})
 
     assert any(warning.startswith("als measures worse") for warning in worse.warnings)
+
+
+def test_a_recommender_of_another_dataset_that_is_dropped_is_named(
+    train: Callable[..., TrainingResult], world: Dataset
+) -> None:
+    train()
+
+    result = train(replace(world, user_items=world.user_items * 2), recommenders=["popularity"], test_split=0)
+
+    assert [warning.split(":")[0] for warning in result.warnings] == [
+        "als is no longer served",
+        "content is no longer served",
+    ]

@@ -91,3 +91,13 @@ def test_a_parameter_that_is_not_there_is_one_line(three_files: Path, tmp_path: 
 
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("Error: als has no factor; it has")
+
+
+def test_a_failed_training_says_why_in_its_log(three_files: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "train_als.py", "--data", str(three_files), "--regularization", "0")
+
+    assert done.returncode == 1
+    missing = run(tmp_path, "train_als.py", "--data", str(tmp_path / "none.npz"))
+    assert missing.returncode == 1
+    logs = [path.read_text() for path in (tmp_path / "logs").glob("als-*.log")]
+    assert any("none.npz does not exist" in log for log in logs)
