@@ -6,6 +6,7 @@ gunicorn.conf.py does.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from datetime import datetime
@@ -17,6 +18,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from recsys.artifacts.release import Release
 from recsys.serving.answers import RankedList
+
+logger = logging.getLogger(__name__)
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -65,19 +68,29 @@ class ReleaseMetrics:
 
     def on_loaded(self, release: Release) -> None:
         """Another release is served."""
+        created_at_s = None if release.manifest is None else _timestamp(release.manifest.created_at)
         if self._version is not None:
             RELEASE_INFO.labels(self._version).set(0)
         self._version = release.version
         RELEASE_INFO.labels(release.version).set(1)
         RELEASE_FAILING.set(0)
         RELEASE_LOADS.labels("loaded").inc()
-        if release.manifest is not None:
-            RELEASE_CREATED.set(datetime.fromisoformat(release.manifest.created_at).timestamp())
+        if created_at_s is not None:
+            RELEASE_CREATED.set(created_at_s)
 
     def on_failure(self, failure: str) -> None:
         """A release could not be loaded; the one before is still served."""
         RELEASE_FAILING.set(1)
         RELEASE_LOADS.labels("failed").inc()
+
+
+def _timestamp(created_at: str) -> float | None:
+    """UTC seconds; None for what is no time: it is not worth a release that answers well."""
+    try:
+        return datetime.fromisoformat(created_at).timestamp()
+    except ValueError:
+        logger.warning("release manifest holds no time created_at=%r mend=publish again", created_at)
+        return None
 
 
 def render_metrics() -> Response:

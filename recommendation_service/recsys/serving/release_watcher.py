@@ -69,11 +69,13 @@ class ReleaseWatcher:
         """
         now_s = time.monotonic() if now_s is None else now_s
         with self._checking:
-            key = current_version_key(self._models_dir)
+            key, unreadable = self._current_key()
             if key == self._checked_key and (self._failure is None or now_s < self._retry_at_s):
                 return
             self._checked_key, self._retry_at_s = key, now_s + RETRY_FAILED_S
-            if key is not None:
+            if unreadable is not None:
+                self._fail(unreadable)
+            elif key is not None:
                 self._load()
 
     def start(self) -> None:
@@ -94,30 +96,50 @@ class ReleaseWatcher:
             self._thread.join()
         self._watching_pid = None
 
+    def _current_key(self) -> tuple[tuple[object, ...] | None, str | None]:
+        """What should be served, and why that cannot be told."""
+        try:
+            return current_version_key(self._models_dir), None
+        except OSError as error:
+            return ("unreadable", error.errno), (
+                f"Model loading failed: {self._models_dir} cannot be read ({error}); "
+                "mend the folder or its permissions."
+            )
+
     def _load(self) -> None:
-        started_s = time.monotonic()
+        started_s, before = time.monotonic(), self._release
         try:
             release = open_current(self._models_dir)
             self._warm(release)
+            self._release = release
+            self._on_loaded(release)
         except RecsysError as error:
+            self._release = before
             self._fail(str(error))
         except Exception as error:  # whatever a damaged file can raise, the old release stays
             logger.exception("release cannot be loaded")
+            self._release = before
             self._fail(f"Model loading failed: {type(error).__name__}: {error}; train again.")
         else:
-            self._release, self._failure = release, None
+            self._failure = None
             seconds = time.monotonic() - started_s
             logger.info("release loaded version=%s seconds=%.2f", release.version, seconds)
-            self._on_loaded(release)
 
     def _fail(self, failure: str) -> None:
         served = "nothing" if self._release is None else self._release.version
         logger.error("%s still_serving=%s", failure, served)
         self._failure = failure
-        self._on_failure(failure)
+        try:
+            self._on_failure(failure)
+        except Exception:  # who is told of a failure must not make another one
+            logger.exception("release failure cannot be told")
 
     def _watch(self) -> None:
         while True:
-            self.check()
+            try:
+                self.check()
+            except Exception as error:  # a thread that ended would miss every release to come
+                logger.exception("release check failed")
+                self._fail(f"Model loading failed: {type(error).__name__}: {error}; see the log.")
             if self._stop.wait(POLL_S):
                 return

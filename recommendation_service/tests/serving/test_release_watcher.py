@@ -14,6 +14,7 @@ import pytest
 from recsys.artifacts.publish import Trained, publish_release
 from recsys.artifacts.release import Release
 from recsys.datasets.user_items import Dataset
+from recsys.serving import release_watcher
 from recsys.serving.release_watcher import RETRY_FAILED_S, ReleaseWatcher
 
 NOW_S = 1000.0
@@ -220,6 +221,60 @@ def test_a_release_that_cannot_be_warmed_is_not_served(models_dir: Path) -> None
     assert (watcher.failure or "").startswith("Model loading failed: MemoryError: no room")
     assert watcher.release is None
     watcher.stop()
+
+
+def test_a_listener_that_fails_costs_the_new_release_and_nothing_else(
+    models_dir: Path, publish_again: Callable[[], Release]
+) -> None:
+    def refuse_the_second(release: Release) -> None:
+        if release.version != first:
+            raise ValueError("no such time")
+
+    def cannot_be_told(_: str) -> None:
+        raise RuntimeError("nobody listens")
+
+    first = (models_dir / "current").readlink().name
+    watcher = ReleaseWatcher(
+        models_dir, warm=lambda _: None, on_loaded=refuse_the_second, on_failure=cannot_be_told
+    )
+    watcher.check(NOW_S)
+    publish_again()
+    watcher.check(NOW_S)
+    assert watcher.release is not None
+    assert watcher.release.version == first
+    assert "ValueError: no such time" in (watcher.failure or "")
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_taken_when_it_can(
+    models_dir: Path, watch, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    watcher = watch(models_dir)
+    with monkeypatch.context() as patched:
+        patched.setattr(release_watcher, "current_version_key", refuse)
+        watcher.check(NOW_S)
+        watcher.check(NOW_S + 1)
+    assert len(events.failures) == 1
+    assert f"{models_dir} cannot be read" in (watcher.failure or "")
+    watcher.check(NOW_S + 2)
+    assert watcher.release is not None
+    assert watcher.failure is None
+
+
+def test_the_thread_outlives_a_check_that_fails(
+    models_dir: Path, watch, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_once(_: ReleaseWatcher) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("out of nowhere")
+
+    monkeypatch.setattr(ReleaseWatcher, "check", fail_once)
+    watcher = watch(models_dir)
+    watcher.start()
+    assert events.another_loaded.wait(timeout=30)
+    assert events.failures == ["Model loading failed: RuntimeError: out of nowhere; see the log."]
 
 
 def test_a_process_forked_after_the_start_watches_by_itself(
