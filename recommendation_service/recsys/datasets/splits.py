@@ -120,7 +120,7 @@ def _split(
     if n_train == 0 or n_test == 0:
         raise DataError(
             f"A split by {strategy} leaves {n_train:,} positive cells to learn from and {n_test:,} to test "
-            f"with, of {dataset.user_items.nnz:,} cells; collect more interactions or use another split."
+            f"with, of {dataset.user_items.nnz:,} cells; collect more interactions, or train without measuring (--test-split 0)."
         )
     train = replace(
         dataset,
