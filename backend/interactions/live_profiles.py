@@ -104,7 +104,8 @@ def _id_text(startup: bytes) -> str:
 
 def _profile(user: UserActs, cells: Cells, own: slice, startup_ids: Sequence[str]) -> LiveProfile:
     item_index, last_event_at = cells.item_index[own], cells.last_event_at[own]
-    latest = np.lexsort((item_index, -last_event_at))[:MAX_LIVE_CELLS]
+    latest_first = np.lexsort((item_index, -last_event_at))
+    latest, older = latest_first[:MAX_LIVE_CELLS], latest_first[MAX_LIVE_CELLS:]
     return LiveProfile(
         user_id=str(user.user_id),
         version=user.version,
@@ -122,4 +123,5 @@ def _profile(user: UserActs, cells: Cells, own: slice, startup_ids: Sequence[str
         interests=tuple(user.interests),
         opted_out=user.opted_out,
         last_event_id=user.last_event_id,
+        older=tuple(startup_ids[item] for item in item_index[older].tolist()),
     )

@@ -312,3 +312,23 @@ def test_the_stored_json_is_what_the_contract_says(make_user: Make, make_startup
         "opted_out": False,
         "last_event_id": UserInteraction.objects.get().pk,
     }
+
+
+def test_beyond_the_cells_a_profile_still_names_the_startups(
+    make_user: Make, make_startup: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_profiles, "MAX_LIVE_CELLS", 1)
+    user, first, second, third = make_user(), make_startup(), make_startup(), make_startup()
+    record_events(
+        [
+            NewEvent(user.pk, startup.pk, "like", occurred_at=NOON + timedelta(hours=hours))
+            for hours, startup in enumerate((first, second, third))
+        ]
+    )
+
+    profile = build_live_profiles([user.pk])[0]
+
+    assert list(weights_of(profile)) == [str(third.pk)]
+    assert profile.older == (str(second.pk), str(first.pk))
+    assert profile.interaction_count == 3
+    assert profile.is_whole

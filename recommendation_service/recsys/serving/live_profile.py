@@ -16,7 +16,7 @@ import redis
 from recsys.errors import UnavailableError
 from recsys.serving.redis_client import redis_faults_as_unavailable
 
-MAX_LIVE_CELLS = 500  # what the latest acts of one person need; older ones stay in the release
+MAX_LIVE_CELLS = 500  # what the latest acts of one person need; of older ones only the startup
 SCHEMA_VERSION = 1
 READY_KEY = "recs:profiles:ready"
 PROFILE_PREFIX = "recs:profile:"
@@ -49,8 +49,9 @@ class LiveCell:
 
 @dataclass(frozen=True, slots=True)
 class LiveProfile:
-    """One user now. `cells` latest first; `interaction_count` counts those left out too.
+    """One user now. `cells` latest first; `older` the startups of the acts beyond them.
 
+    `interaction_count` counts both; of a profile written without `older`, also those left out.
     `version` only grows: it is the compare-and-set number.
     """
 
@@ -61,6 +62,12 @@ class LiveProfile:
     interests: tuple[str, ...]
     opted_out: bool
     last_event_id: int
+    older: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every startup acted on is named here."""
+        return self.interaction_count <= len(self.cells) + len(self.older)
 
 
 class LiveProfileStore:
@@ -136,7 +143,7 @@ def _key(user_id: str) -> str:
 
 
 def _to_json(profile: LiveProfile) -> str:
-    fields = {
+    fields: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "version": profile.version,
         "interaction_count": profile.interaction_count,
@@ -148,6 +155,9 @@ def _to_json(profile: LiveProfile) -> str:
         "opted_out": profile.opted_out,
         "last_event_id": profile.last_event_id,
     }
+    older = [*(cell.startup_id for cell in profile.cells[MAX_LIVE_CELLS:]), *profile.older]
+    if older:
+        fields["older"] = older
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -164,6 +174,7 @@ def _from_json(user_id: str, text: str) -> LiveProfile:
             interests=tuple(fields["interests"]),
             opted_out=fields["opted_out"],
             last_event_id=fields["last_event_id"],
+            older=tuple(fields.get("older", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError(

@@ -101,10 +101,11 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
         np.array([cell.last_event_at for cell in cells], np.float64),
         profile.interests,
     )
-    acted_on = history.item_indices
-    if profile.interaction_count > len(profile.cells):  # the oldest acts are in the release only
-        older = served.release.history_of(profile.user_id)
-        acted_on = acted_on if older is None else np.union1d(acted_on, older.item_indices)
+    older = served.items.indices(profile.older)
+    acted_on = np.concatenate((history.item_indices, older[older >= 0]))
+    if not profile.is_whole:  # written without them: the release knows some
+        trained = served.release.history_of(profile.user_id)
+        acted_on = acted_on if trained is None else np.union1d(acted_on, trained.item_indices)
     if profile.opted_out:
         asker, degraded = Asker(History.empty()), OPTED_OUT
     else:

@@ -78,13 +78,14 @@ def test_one_call_counts_only_what_it_wrote(redis_client: redis.Redis) -> None:
     assert store.store([]) == 0
 
 
-def test_only_the_latest_cells_are_kept(redis_client: redis.Redis) -> None:
+def test_of_all_but_the_latest_cells_only_the_startups_are_kept(redis_client: redis.Redis) -> None:
     cells = tuple(LiveCell(f"s{n}", 1.0, 2e9 - n, 1) for n in range(MAX_LIVE_CELLS + 20))
     store = LiveProfileStore(redis_client)
     store.store([replace(ANNA, cells=cells, interaction_count=len(cells))])
     fetched = store.fetch("anna")
     assert fetched is not None
     assert fetched.cells == cells[:MAX_LIVE_CELLS]
+    assert fetched.older == tuple(cell.startup_id for cell in cells[MAX_LIVE_CELLS:])
     assert fetched.interaction_count == MAX_LIVE_CELLS + 20
 
 
@@ -204,3 +205,13 @@ def test_a_server_that_hangs_is_given_up_on_after_the_timeout(
     other.execute_command("CLIENT", "PAUSE", "5000", "ALL")
     with pytest.raises(UnavailableError, match="Timeout"):
         store.fetch("anna")
+
+
+def test_a_profile_without_older_startups_is_read_as_before(redis_client: redis.Redis) -> None:
+    store = LiveProfileStore(redis_client)
+    store.store([replace(ANNA, interaction_count=9)])
+    assert "older" not in (redis_client.get("recs:profile:anna") or "")
+    fetched = store.fetch("anna")
+    assert fetched is not None
+    assert fetched.older == ()
+    assert not fetched.is_whole

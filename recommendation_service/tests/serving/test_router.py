@@ -205,6 +205,15 @@ def test_acts_older_than_the_live_cells_are_still_not_offered(
     assert not offered & {release.items.ids[i] for i in known.item_indices}
 
 
+def test_whoever_the_training_never_saw_is_not_offered_their_oldest_acts_either(
+    router: Router, act: Callable, profiles: LiveProfileStore
+) -> None:
+    profile = act("somebody-new", FINTECH[:6])
+    older = (*ROBOTICS[:9], "deleted-long-ago")
+    profiles.store([replace(profile, interaction_count=16, older=older)], force=True)
+    assert not everything_offered(router, "somebody-new") & {*FINTECH[:6], *older}
+
+
 def test_an_act_taken_back_may_be_offered_again(
     router: Router, act: Callable, watcher: ReleaseWatcher
 ) -> None:
