@@ -96,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="quickstart.sh")
     parser.add_argument("--exit", action="store_true", help="stop once the answers are shown")
     options = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # in order with what the steps print themselves
     for number in ENDING_SIGNALS:
         signal.signal(number, interrupt)
     started = ExitStack()
