@@ -76,6 +76,24 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def check_descriptions(source: Path, described: object) -> None:
+    """Refuse what `describe_files` cannot have written.
+
+    Raises:
+        DataError: it is not a mapping of plain file names to whole bytes and a sha256.
+    """
+    if not isinstance(described, dict):
+        raise DataError(f"{source} says files: {described!r:.80}, not name -> facts; make the folder again.")
+    for name, facts in described.items():
+        if Path(name).name != name:
+            raise DataError(f"{source} names {name!r}, which is not a file of its folder; make it again.")
+        known = facts if isinstance(facts, dict) else {}
+        if type(known.get("bytes")) is not int or not isinstance(known.get("sha256"), str):
+            raise DataError(
+                f"{source} says {facts!r:.80} of {name}, not its bytes and sha256; make the folder again."
+            )
+
+
 def check_files(folder: Path, described: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare files with what a manifest says of them.
 

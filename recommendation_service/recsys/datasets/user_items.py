@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, load_npz, save_npz
 
 from recsys.datasets.catalogue import Catalogue, UserTable
-from recsys.datasets.files import Staging, check_files, describe_files
+from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.weights import Cells
 from recsys.errors import DataError
@@ -33,7 +33,16 @@ EVENT_TYPES_FILE = "als_event_types.npz"
 CATALOGUE_FILE = "catalogue.parquet"
 USERS_FILE = "users.parquet"
 MANIFEST_FILE = "als_manifest.json"
-UNREADABLE_NPZ = (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile)
+UNREADABLE_NPZ = (
+    ValueError,
+    TypeError,
+    IndexError,
+    OSError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+)
 
 NO_INTERACTIONS = (
     "No interactions found: nobody has acted on a startup yet. Post events to /api/v1/interactions, "
@@ -275,12 +284,13 @@ def _load_manifest(path: Path) -> dict[str, Any]:
         return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not JSON ({error}); export the dataset again.") from error
     if not isinstance(manifest, dict) or manifest.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise DataError(
             f"{path} is not a manifest of schema version {SCHEMA_VERSION}; export the dataset again."
         )
+    check_descriptions(path, manifest.get("files", {}))
     return manifest
 
 
@@ -294,7 +304,12 @@ def _load_matrix(path: Path) -> csr_matrix:
 def _read_npz(path: Path) -> csr_matrix:
     try:
         with path.open("rb") as file:  # numpy leaves a file it cannot read open
-            return csr_matrix(load_npz(file))
+            matrix: Any = load_npz(file)
+        if matrix.format in ("csr", "csc", "bsr"):
+            matrix.check_format(full_check=True)  # native code follows these indices unchecked
+        if matrix.dtype.kind not in "biuf":
+            raise TypeError(f"its values are {matrix.dtype}, not numbers")
+        return csr_matrix(matrix)
     except UNREADABLE_NPZ as error:
         raise DataError(f"{path} is not a sparse matrix ({error}); export the dataset again.") from error
 
@@ -323,4 +338,6 @@ def _load_aligned(path: Path, user_items: csr_matrix, manifest: Mapping[str, Any
     if not same:
         mend = "export the dataset again" if manifest else "delete it, or export the dataset again"
         raise DataError(f"{path} does not have the cells of {MATRIX_FILE}; {mend}.")
+    if not np.isfinite(matrix.data).all():
+        raise DataError(f"{path} holds a value that is not a finite number; export the dataset again.")
     return matrix

@@ -189,6 +189,43 @@ def test_times_of_other_cells_are_refused(dataset: Dataset, tmp_path: Path) -> N
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+@pytest.mark.parametrize("value", [99, -1])
+def test_a_cell_outside_the_matrix_is_refused(
+    dataset: Dataset, tmp_path: Path, part: str, value: int
+) -> None:
+    save_dataset(dataset, tmp_path)
+    (tmp_path / MANIFEST_FILE).unlink()
+    damaged = dataset.user_items.copy()
+    getattr(damaged, part)[1] = value
+    save_npz(tmp_path / MATRIX_FILE, damaged)
+
+    with pytest.raises(DataError, match=f"{MATRIX_FILE} is not a sparse matrix"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_time_that_is_no_finite_number_is_refused(dataset: Dataset, tmp_path: Path, value: float) -> None:
+    assert dataset.last_event_at is not None
+    dataset.last_event_at.data[2] = value
+    save_dataset(dataset, tmp_path)
+
+    with pytest.raises(DataError, match=f"{LAST_EVENT_FILE} holds a value that is not a finite number"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files", [[], None, {MATRIX_FILE: {}}, {MATRIX_FILE: None}, {"../x": {"bytes": 1, "sha256": ""}}]
+)
+def test_a_manifest_of_another_shape_is_refused(dataset: Dataset, tmp_path: Path, files: object) -> None:
+    save_dataset(dataset, tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST_FILE).read_text())
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps({**manifest, "files": files}))
+
+    with pytest.raises(DataError, match=f"{MANIFEST_FILE} (says|names)"):
+        load_dataset(tmp_path)
+
+
 def test_a_missing_folder_says_to_export(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="generate_als_dataset"):
         load_dataset(tmp_path)
