@@ -19,6 +19,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from recsys.engines.als_config import ALSConfig
+from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
 
 # With a confidence of 1 a dislike says no more than "not seen", and below 1 it would help the item.
@@ -35,8 +36,13 @@ class Factors:
 
 
 def fit_factors(user_items: csr_matrix, config: ALSConfig, progress: ProgressCallback) -> Factors:
-    """Factorize a signed (n_users, n_items) float32 CSR. Bit-identical for one seed."""
+    """Factorize a signed (n_users, n_items) float32 CSR. Bit-identical for one seed.
+
+    Raises:
+        DataError: the factors grew beyond what a float32 holds.
+    """
     from implicit.cpu.als import AlternatingLeastSquares  # trains only; an answering service lacks it
+    from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits
 
     def report(iteration: int, elapsed_s: float, loss: float | None) -> None:
@@ -50,7 +56,13 @@ def fit_factors(user_items: csr_matrix, config: ALSConfig, progress: ProgressCal
             iterations=config.iterations,
             random_state=config.seed,
         )
-        model.fit(_raise_dislikes(user_items, config.alpha), show_progress=False, callback=report)
+        try:
+            model.fit(_raise_dislikes(user_items, config.alpha), show_progress=False, callback=report)
+        except ModelFitError as error:
+            raise DataError(
+                f"als found no finite factors with regularization={config.regularization} and "
+                f"alpha={config.alpha} ({error}); raise als.regularization or check the largest weights."
+            ) from error
     return Factors(model.user_factors, model.item_factors, model)
 
 

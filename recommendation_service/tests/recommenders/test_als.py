@@ -124,3 +124,10 @@ def test_factors_that_are_not_finite_are_refused_on_load(two_circles: Dataset, t
 def test_a_parameter_out_of_range_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"als.{next(iter(wrong))}"):
         ALSConfig.default(**wrong)
+
+
+def test_factors_that_overflow_name_the_mend() -> None:
+    weights = np.full((6, 9), 1e30, np.float32)
+
+    with pytest.raises(DataError, match=r"raise als\.regularization or check the largest weights"):
+        ALSRecommender(ALSConfig.default(factors=4, iterations=3)).fit(dataset_of(weights))
