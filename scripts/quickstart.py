@@ -351,7 +351,6 @@ def show_links(addresses: Addresses, password: str) -> None:
 
 """
     )
-    sys.stdout.flush()
 
 
 def watch(parts: Sequence[Part]) -> None:
@@ -381,7 +380,6 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 def say(message: str) -> None:
     """One line a person can follow."""
     sys.stdout.write(f"==> {message}\n")
-    sys.stdout.flush()
 
 
 def complain(message: str) -> int:
