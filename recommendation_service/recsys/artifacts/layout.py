@@ -22,6 +22,13 @@ USER_MAPPING_FILE = "als_v1_user_mapping.json"
 ITEM_MAPPING_FILE = "als_v1_item_mapping.json"
 DOCUMENTED_FILES = (MODEL_FILE, USER_FACTORS_FILE, ITEM_FACTORS_FILE, USER_MAPPING_FILE, ITEM_MAPPING_FILE)
 CATALOGUE_FILE = "catalogue.json"
+# Every user's cells, so that a user can be answered when no live profile can be had.
+ROWS_FILES = {
+    "indptr": "history_indptr.npy",
+    "indices": "history_items.npy",
+    "weights": "history_weights.npy",
+}
+LAST_EVENT_FILE = "history_last_event_at.npy"  # only when the dataset knows the times
 
 
 def current_version_key(models_dir: Path) -> tuple[object, ...] | None:

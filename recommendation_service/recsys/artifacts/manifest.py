@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.datasets.files import check_files
+from recsys.artifacts.layout import CATALOGUE_FILE, ITEM_MAPPING_FILE, ROWS_FILES, USER_MAPPING_FILE
+from recsys.datasets.files import check_descriptions, check_files
 from recsys.errors import ArtifactError, DataError
 
 FORMAT_VERSION = 1
+SHARED_FILES = (USER_MAPPING_FILE, ITEM_MAPPING_FILE, CATALOGUE_FILE, *ROWS_FILES.values())
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Manifest:
         """Read the file.
 
         Raises:
-            ArtifactError: it is missing, not JSON, of another format version, or lacks a field.
+            ArtifactError: it is missing, not JSON, of another format version, lacks a field, or
+                holds one of another shape.
         """
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -71,11 +76,13 @@ class Manifest:
             )
         try:
             entries = {n: RecommenderEntry(**entry) for n, entry in fields.pop("recommenders").items()}
-            return cls(recommenders=entries, **fields)
+            manifest = cls(recommenders=entries, **fields)
         except (TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
                 f"{path} lacks a field or has one too many ({error}); train again."
             ) from error
+        _check_shapes(path, manifest)
+        return manifest
 
     def check_files(self, folder: Path) -> None:
         """Compare every file with its bytes and hash.
@@ -83,16 +90,64 @@ class Manifest:
         Raises:
             ArtifactError: one is missing or differs.
         """
-        _check_names(self.files)
         try:
             check_files(folder, self.files)
         except DataError as error:
             raise ArtifactError(str(error)) from error
 
 
-def _check_names(files: Mapping[str, object]) -> None:
-    strange = [name for name in files if Path(name).name != name]
-    if strange:
+def _check_shapes(path: Path, manifest: Manifest) -> None:
+    """Refuse values of another type than `save` writes, and files that no hash protects."""
+    try:
+        check_descriptions(path, manifest.files)
+    except DataError as error:
+        raise ArtifactError(str(error)) from error
+    for name in ("version", "created_at", "code_version"):
+        _check(path, name, getattr(manifest, name), str, "text")
+    for name in ("dataset", "libraries", "facts"):
+        _check(path, name, getattr(manifest, name), dict, "a mapping")
+    try:
+        datetime.fromisoformat(manifest.created_at)
+    except ValueError:
         raise ArtifactError(
-            f"The manifest names {strange[0]!r}, which is not a file of the release; train again."
-        )
+            f"{path} says created_at: {manifest.created_at!r:.80}, not an ISO 8601 time; train again."
+        ) from None
+    _check_listed(path, manifest, SHARED_FILES)
+    for name, entry in manifest.recommenders.items():
+        _check_entry(path, name, entry)
+        _check_listed(path, manifest, entry.files)
+
+
+def _check_entry(path: Path, recommender: str, entry: RecommenderEntry) -> None:
+    for name in ("recipe", "metrics", "score_range", "golden", "facts"):
+        _check(path, f"{recommender}.{name}", getattr(entry, name), dict, "a mapping")
+    for name in ("seconds", "peak_memory_mb"):
+        _check_number(path, f"{recommender}.{name}", getattr(entry, name))
+    for name in ("mean", "std"):
+        if entry.score_range:
+            _check_number(path, f"{recommender}.score_range.{name}", entry.score_range.get(name))
+    figures = entry.metrics.get("metrics", {})
+    _check(path, f"{recommender}.metrics.metrics", figures, dict, "a mapping")
+    for metric, figure in figures.items():
+        _check(path, f"{recommender}.metrics.metrics.{metric}", figure, dict, "a mapping")
+        for name in ("mean", "low"):
+            _check_number(path, f"{recommender}.metrics.metrics.{metric}.{name}", figure.get(name))
+    _check(path, f"{recommender}.files", entry.files, list, "a list")
+    if not entry.files:
+        raise ArtifactError(f"{path} says {recommender} has no files; train again.")
+
+
+def _check_listed(path: Path, manifest: Manifest, names: Iterable[object]) -> None:
+    for name in names:
+        if not isinstance(name, str) or name not in manifest.files:
+            raise ArtifactError(f"{path} gives no bytes and sha256 of {name!r:.80}; train again.")
+
+
+def _check(path: Path, name: str, value: object, kind: type, accepted: str) -> None:
+    if not isinstance(value, kind):
+        raise ArtifactError(f"{path} says {name}: {value!r:.80}, not {accepted}; train again.")
+
+
+def _check_number(path: Path, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ArtifactError(f"{path} says {name}: {value!r:.80}, not a finite number; train again.")

@@ -23,10 +23,10 @@ import numpy as np
 from recsys import __version__
 from recsys.artifacts import layout
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
-from recsys.artifacts.release import LAST_EVENT_FILE, ROWS_FILES, Release, open_release
+from recsys.artifacts.release import Release, open_release
 from recsys.datasets.files import describe_files, sync_file
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, RecsysError
 from recsys.recommenders.base import Recommender
 from recsys.types import History
 
@@ -65,29 +65,60 @@ def publish_release(
         ArtifactError: the disk is full, or the release does not hold what was put in. What was
             served before is still served.
     """
-    with layout.publishing(models_dir):
-        releases = models_dir / layout.RELEASES
-        releases.mkdir(exist_ok=True)
-        _remove_abandoned(releases)
-        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=releases))
-        try:
-            aside.chmod(0o755)  # mkdtemp makes it private, an answering service may run as somebody else
-            version = _write(aside, models_dir, dataset, trained, facts or {})
-            open_release(aside)
-            _sync_folder(aside)
-            folder = releases / version
-            aside.rename(folder)
-        except OSError as error:
-            raise ArtifactError(
-                f"The release could not be written to {models_dir} ({error.strerror}); free space or mend "
-                "the permissions and train again. The served release is unchanged."
-            ) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-        sync_file(releases)
+    try:
+        with layout.publishing(models_dir):
+            folder = _write_aside(models_dir, dataset, trained, facts or {})
+            _serve(models_dir, folder)
+            _remove_old_releases(models_dir, keep)
+            return open_release(folder, verify=False)
+    except OSError as error:
+        raise ArtifactError(
+            f"The release could not be written to {models_dir} ({error.strerror or error}); free space or "
+            "mend the permissions and train again. The served release is unchanged."
+        ) from error
+
+
+def _write_aside(
+    models_dir: Path, dataset: Dataset, trained: Sequence[Trained], facts: Mapping[str, Any]
+) -> Path:
+    """Write a release beside the others, verify it and rename it into its folder."""
+    releases = models_dir / layout.RELEASES
+    releases.mkdir(exist_ok=True)
+    _remove_abandoned(releases)
+    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=releases))
+    try:
+        aside.chmod(0o755)  # mkdtemp makes it private, an answering service may run as somebody else
+        version = _write(aside, models_dir, dataset, trained, facts)
+        open_release(aside)
+        _sync_folder(aside)
+        aside.rename(releases / version)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    sync_file(releases)
+    return releases / version
+
+
+def _serve(models_dir: Path, folder: Path) -> None:
+    """Flip the pointer; a release that could not be pointed to is not kept either."""
+    try:
         layout.point_to(models_dir, folder)
+    except OSError as error:
+        served = layout.current_release_dir(models_dir)
+        if served is None or served.name != folder.name:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        raise ArtifactError(
+            f"Release {folder.name} is served, but the documented files in {models_dir} could not be linked "
+            f"to it ({error.strerror or error}); mend the permissions and train again."
+        ) from error
+
+
+def _remove_old_releases(models_dir: Path, keep: int) -> None:
+    """The new release is served by now: what cannot be deleted costs space, nothing else."""
+    try:
         layout.remove_old_releases(models_dir, keep)
-        return open_release(folder, verify=False)
+    except OSError as error:
+        logger.warning("old releases not removed models_dir=%s reason=%s", models_dir, error)
 
 
 def _write(
@@ -98,16 +129,15 @@ def _write(
     dataset.item_mapping.save(folder / layout.ITEM_MAPPING_FILE)
     _write_catalogue(folder / layout.CATALOGUE_FILE, dataset)
     _write_rows(folder, dataset)
-    dataset_hash = hash_dataset(dataset)
     entries = {one.recommender.name: _write_recommender(folder, dataset, one) for one in trained}
-    entries |= _carry_over(folder, models_dir, dataset_hash, set(entries))
+    entries |= _carry_over(folder, models_dir, dataset.content_hash, set(entries))
     files = describe_files(folder)
     now = datetime.now(UTC)
     short_hash = hashlib.sha256(json.dumps(files).encode() + now.isoformat().encode()).hexdigest()[:4]
     manifest = Manifest(
         version=f"{now:%Y%m%dT%H%M%SZ}-{short_hash}",
         created_at=now.isoformat(),
-        dataset={"hash": dataset_hash, **_dataset_facts(dataset)},
+        dataset={"hash": dataset.content_hash, **_dataset_facts(dataset)},
         code_version=__version__,
         libraries=_library_versions(),
         recommenders=entries,
@@ -116,18 +146,6 @@ def _write(
     )
     manifest.save(folder / layout.MANIFEST_FILE)
     return manifest.version
-
-
-def hash_dataset(dataset: Dataset) -> str:
-    """The sha256 of what a recommender can learn from: cells, mappings and catalogue."""
-    digest = hashlib.sha256()
-    for array in (dataset.user_items.indptr, dataset.user_items.indices, dataset.user_items.data):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    for mapping in (dataset.user_mapping, dataset.item_mapping):
-        digest.update("\0".join(mapping.ids).encode())
-    for item in dataset.catalogue.items if dataset.catalogue else ():
-        digest.update(json.dumps(item.to_json(), ensure_ascii=False).encode())
-    return digest.hexdigest()
 
 
 def _write_recommender(folder: Path, dataset: Dataset, one: Trained) -> RecommenderEntry:
@@ -164,18 +182,18 @@ def _carry_over(
 ) -> dict[str, RecommenderEntry]:
     """Link the files of the recommenders the served release has for the same dataset.
 
-    A served release that is damaged gives nothing: training again is how it is mended.
+    A served release that could not be served again gives nothing: training again is how it is mended.
     """
     served = layout.current_release_dir(models_dir)
     if served is None:
         return {}
     try:
         manifest = Manifest.load(served / layout.MANIFEST_FILE)
-        manifest.check_files(served)
-    except ArtifactError as error:
+        if manifest.dataset.get("hash") != dataset_hash or not set(manifest.recommenders) - trained_now:
+            return {}
+        open_release(served)
+    except (RecsysError, OSError) as error:
         logger.warning("nothing carried over served=%s reason=%s", served.name, error)
-        return {}
-    if manifest.dataset.get("hash") != dataset_hash:
         return {}
     carried = {name: entry for name, entry in manifest.recommenders.items() if name not in trained_now}
     for entry in carried.values():
@@ -196,11 +214,11 @@ def _write_catalogue(path: Path, dataset: Dataset) -> None:
 
 def _write_rows(folder: Path, dataset: Dataset) -> None:
     matrix = dataset.user_items
-    np.save(folder / ROWS_FILES["indptr"], matrix.indptr.astype(np.int64))
-    np.save(folder / ROWS_FILES["indices"], matrix.indices.astype(np.int32))
-    np.save(folder / ROWS_FILES["weights"], matrix.data.astype(np.float32))
+    np.save(folder / layout.ROWS_FILES["indptr"], matrix.indptr.astype(np.int64))
+    np.save(folder / layout.ROWS_FILES["indices"], matrix.indices.astype(np.int32))
+    np.save(folder / layout.ROWS_FILES["weights"], matrix.data.astype(np.float32))
     if dataset.last_event_at is not None:
-        np.save(folder / LAST_EVENT_FILE, dataset.last_event_at.data.astype(np.float64))
+        np.save(folder / layout.LAST_EVENT_FILE, dataset.last_event_at.data.astype(np.float64))
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:

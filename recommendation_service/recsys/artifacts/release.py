@@ -16,7 +16,9 @@ from recsys.artifacts.layout import (
     CATALOGUE_FILE,
     DOCUMENTED_FILES,
     ITEM_MAPPING_FILE,
+    LAST_EVENT_FILE,
     MANIFEST_FILE,
+    ROWS_FILES,
     USER_MAPPING_FILE,
     current_release_dir,
     current_version_key,
@@ -31,13 +33,6 @@ from recsys.recommenders.base import Recommender, load_array
 from recsys.recommenders.table import recommender_class
 from recsys.types import Float32Array, Float64Array, History
 
-# Every user's cells, so that a user can be answered when no live profile can be had.
-ROWS_FILES = {
-    "indptr": "history_indptr.npy",
-    "indices": "history_items.npy",
-    "weights": "history_weights.npy",
-}
-LAST_EVENT_FILE = "history_last_event_at.npy"
 FILES_ALONE = "model files without a release manifest: default parameters, acts of the training not known"
 
 
@@ -110,7 +105,9 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
     }
     for name, recommender in recommenders.items():
         _check_size(folder, name, recommender, len(user_mapping), len(item_mapping), len(items))
-    user_items, last_event_at = _load_rows(folder, (len(user_mapping), len(item_mapping)))
+    user_items = _load_rows(folder, (len(user_mapping), len(item_mapping)))
+    has_times = LAST_EVENT_FILE in manifest.files
+    last_event_at = _load_times(folder / LAST_EVENT_FILE, user_items.nnz) if has_times else None
     release = Release(
         manifest.version,
         user_mapping,
@@ -139,9 +136,14 @@ def open_documented(models_dir: Path) -> Release:
             f"{models_dir} lacks {', '.join(missing)}; all five files are needed. Train again."
         )
     user_mapping, item_mapping = _load_mappings(models_dir)
-    factors = load_array(models_dir / ITEM_FACTORS_FILE)
-    width = factors.shape[1] if factors.ndim == 2 else 0
-    als = ALSRecommender.from_files(models_dir, ALSConfig.default(factors=width))
+    # Read whole: a mapped file that somebody copies another over would kill the reader.
+    factors = load_array(models_dir / ITEM_FACTORS_FILE, mapped=False)
+    if factors.ndim != 2 or factors.shape[1] == 0:
+        raise ArtifactError(
+            f"{models_dir / ITEM_FACTORS_FILE} has shape {factors.shape}, not items x factors; train again."
+        )
+    config = ALSConfig.default(factors=factors.shape[1])
+    als = ALSRecommender.from_files(models_dir, config, mapped=False)
     _check_size(models_dir, "als", als, len(user_mapping), len(item_mapping), len(item_mapping))
     return Release(
         f"files-{_fingerprint(models_dir)}",
@@ -182,7 +184,7 @@ def check_golden_queries(release: Release) -> None:
     for name, entry in release.manifest.recommenders.items():
         try:
             same = _answers_as_before(release.recommenders[name], entry.golden)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ArtifactError(
                 f"The golden query of {name} cannot be asked ({error!r}); train again."
             ) from error
@@ -202,7 +204,13 @@ def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recom
     try:
         return recommender_class(name).load(folder, entry.recipe)
     except ConfigError as error:
-        raise ArtifactError(f"The manifest of {folder} cannot be followed: {error} Train again.") from error
+        raise ArtifactError(
+            f"The recipe of {name} in {folder / MANIFEST_FILE} cannot be followed: {error} Train again."
+        ) from error
+    except (TypeError, ValueError, IndexError) as error:
+        raise ArtifactError(
+            f"The files of {name} in {folder} do not fit each other ({error}); train again."
+        ) from error
 
 
 def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:
@@ -217,12 +225,12 @@ def _load_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[CatalogueItem | 
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         known = tuple(CatalogueItem.from_json(e) if len(e) > 1 else None for e in entries)
-        return tuple(entry["id"] for entry in entries), known
-    except (OSError, ValueError, TypeError, KeyError, DataError) as error:
+        return IdMap(entry["id"] for entry in entries).ids, known
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, DataError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}); train again.") from error
 
 
-def _load_rows(folder: Path, shape: tuple[int, int]) -> tuple[csr_matrix, Float64Array | None]:
+def _load_rows(folder: Path, shape: tuple[int, int]) -> csr_matrix:
     arrays = {part: load_array(folder / name) for part, name in ROWS_FILES.items()}
     try:
         matrix = csr_matrix((arrays["weights"], arrays["indices"], arrays["indptr"]), shape)
@@ -231,8 +239,16 @@ def _load_rows(folder: Path, shape: tuple[int, int]) -> tuple[csr_matrix, Float6
         raise ArtifactError(
             f"The histories in {folder} do not fit the mappings ({error}); train again."
         ) from error
-    times_file = folder / LAST_EVENT_FILE
-    return matrix, load_array(times_file) if times_file.exists() else None
+    return matrix
+
+
+def _load_times(path: Path, n_cells: int) -> Float64Array:
+    times = load_array(path)
+    if times.shape != (n_cells,):
+        raise ArtifactError(
+            f"{path} has shape {times.shape} but the histories have {n_cells} cells; train again."
+        )
+    return times
 
 
 def _check_size(

@@ -66,7 +66,7 @@ class IdMap:
             mapping = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataError(f"{path} does not exist; export the dataset again.") from None
-        except (ValueError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{path} is not a JSON mapping ({error}); export the dataset again.") from error
         if not isinstance(mapping, dict) or not all(type(index) is int for index in mapping.values()):
             raise DataError(f"{path} must be a JSON object of id -> index; export the dataset again.")

@@ -6,10 +6,11 @@ make it better (no times: a random split; no catalogue: no content model).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,21 @@ class Dataset:
     def all_items(self) -> IdMap:
         """The item index space: the mapping, then startups nobody acted on, in catalogue order."""
         return self.item_mapping.extended(self.catalogue.ids if self.catalogue else ())
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The sha256 of what can be learned from: cells, times, mappings, catalogue and users."""
+        digest = hashlib.sha256()
+        matrix, times = self.user_items, self.last_event_at
+        for array in (matrix.indptr, matrix.indices, matrix.data, *([] if times is None else [times.data])):
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        texts: list[object] = [self.user_mapping.ids, self.item_mapping.ids]
+        texts += [item.to_json() for item in (self.catalogue.items if self.catalogue else ())]
+        texts += [asdict(self.users) if self.users else None]
+        for text in texts:
+            digest.update(json.dumps(text, ensure_ascii=False).encode() + b"\0")
+        return digest.hexdigest()
 
     @cached_property
     def _interests(self) -> dict[str, tuple[str, ...]]:

@@ -101,12 +101,12 @@ class ALSRecommender(Recommender):
         return cls.from_files(folder, config)
 
     @classmethod
-    def from_files(cls, folder: Path, config: ALSConfig) -> Self:
-        """A recommender over the two factor files of a folder."""
+    def from_files(cls, folder: Path, config: ALSConfig, *, mapped: bool = True) -> Self:
+        """A recommender over the two factor files of a folder; see `load_array` for `mapped`."""
         recommender = cls(config)
         recommender._set_factors(
-            load_array(folder / USER_FACTORS_FILE, columns=config.factors),
-            load_array(folder / ITEM_FACTORS_FILE, columns=config.factors),
+            load_array(folder / USER_FACTORS_FILE, columns=config.factors, mapped=mapped),
+            load_array(folder / ITEM_FACTORS_FILE, columns=config.factors, mapped=mapped),
         )
         return recommender
 

@@ -155,18 +155,31 @@ def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None
     return Recommendation(chosen[order].astype(np.int32), masked[chosen[order]].astype(np.float32))
 
 
-def load_array(path: Path, *, columns: int | None = None) -> NDArray[Any]:
-    """One `.npy`, memory-mapped and read-only; never unpickles.
+def load_array(path: Path, *, columns: int | None = None, mapped: bool = True) -> NDArray[Any]:
+    """One `.npy` of finite numbers, read-only; never unpickles.
+
+    Args:
+        path: the file.
+        columns: how many it must have.
+        mapped: memory-map it. Only for files nobody ever writes to, as those of a release folder.
 
     Raises:
-        ArtifactError: it is missing, is not a plain array, or has another number of columns.
+        ArtifactError: it is missing, is not a plain array of finite numbers, or has another number
+            of columns.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        array.flags.writeable = False
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; train again or restore the file.") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a plain NumPy array ({error}); train again.") from error
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise ArtifactError(
+            f"{path} holds {array.dtype} of shape {array.shape}, not a list or table of numbers; train again."
+        )
+    if not np.isfinite(array).all():
+        raise ArtifactError(f"{path} holds a value that is not finite; train again.")
     if columns is not None and (array.ndim != 2 or array.shape[1] != columns):
         raise ArtifactError(
             f"{path} has shape {array.shape} but its manifest says {columns} columns; "

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
-from recsys.artifacts.publish import Trained, hash_dataset, publish_release
+from recsys.artifacts.publish import Trained, publish_release
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
@@ -216,7 +216,7 @@ def _log_experiment(logs_dir: Path, one: Trained, dataset: Dataset, version: str
         {
             "recommender": one.recommender.name,
             "release": version,
-            "dataset": hash_dataset(dataset)[:12],
+            "dataset": dataset.content_hash[:12],
             "parameters": one.recipe,
             "metrics": one.metrics.get("metrics", {}),
             "protocol": one.metrics.get("protocol"),

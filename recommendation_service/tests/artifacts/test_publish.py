@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from recsys.artifacts import layout
 from recsys.artifacts.layout import DOCUMENTED_FILES, current_version_key, point_to, release_dirs
 from recsys.artifacts.publish import Trained, publish_release
 from recsys.artifacts.release import open_current
@@ -105,6 +109,68 @@ def test_a_damaged_served_release_does_not_stop_the_next(
     (tmp_path / "current" / "popularity_scores.npy").unlink()
 
     assert set(publish_release(tmp_path, dataset, trained).recommenders) == {"popularity", "content", "als"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(files=[]),
+        lambda m: m["files"].update({"als_v1.pkl": None}),
+        lambda m: m["recommenders"]["popularity"].update(golden={}),
+        lambda m: m["recommenders"]["popularity"]["recipe"].clear(),
+    ],
+)
+def test_a_served_manifest_that_lies_does_not_stop_the_next(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained], change: Callable[[dict[str, Any]], None]
+) -> None:
+    publish_release(tmp_path, dataset, trained)
+    path = tmp_path / "current" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+    release = publish_release(tmp_path, dataset, [one for one in trained if one.recommender.name == "als"])
+
+    assert set(release.recommenders) == {"als"}
+
+
+def test_a_models_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ArtifactError, match=r"file/models .*mend the permissions"):
+        publish_release(tmp_path / "file" / "models", dataset, trained)
+
+
+def test_a_pointer_that_cannot_be_flipped_leaves_the_served_release(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    good = publish_release(tmp_path, dataset, trained).version
+    (tmp_path / ".current.new").mkdir()  # in the way of the new link
+
+    with pytest.raises(ArtifactError, match="served release is unchanged"):
+        publish_release(tmp_path, dataset, trained)
+
+    assert [path.name for path in release_dirs(tmp_path)] == [good]
+
+
+def test_an_old_release_that_cannot_be_removed_is_a_warning(
+    tmp_path: Path,
+    dataset: Dataset,
+    trained: list[Trained],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(models_dir: Path, keep: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(layout, "remove_old_releases", refuse)
+
+    version = publish_release(tmp_path, dataset, trained).version
+
+    assert open_current(tmp_path).version == version
+    assert "old releases not removed" in caplog.text
 
 
 def test_factors_that_do_not_fit_the_mapping_are_not_published(

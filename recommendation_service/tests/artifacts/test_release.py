@@ -67,8 +67,26 @@ def test_a_half_written_file_is_seen(folder: Path) -> None:
         (lambda m: m["recommenders"].update(oracle=m["recommenders"]["als"]), "oracle"),
         (
             lambda m: m["files"].update({"../../etc/passwd": {"bytes": 1, "sha256": "0"}}),
-            "not a file of the release",
+            "not a file of its folder",
         ),
+        (lambda m: m.update(files=[]), "says files"),
+        (lambda m: m.update(files={}), "gives no bytes and sha256"),
+        (lambda m: m["files"].update({"als_v1.pkl": {}}), "of als_v1.pkl, not its bytes"),
+        (lambda m: m["files"].update({"als_v1.pkl": None}), "of als_v1.pkl, not its bytes"),
+        (lambda m: m["files"].pop("als_v1_item_factors.npy"), "no bytes and sha256 of 'als_v1_item_f"),
+        (lambda m: m.update(created_at="yesterday"), "not an ISO 8601 time"),
+        (lambda m: m.update(created_at=None), "says created_at: None"),
+        (lambda m: m.update(dataset=[]), "says dataset"),
+        (lambda m: m.update(recommenders=[]), "lacks a field"),
+        (lambda m: m["recommenders"]["als"].update(recipe=None), "says als.recipe: None"),
+        (lambda m: m["recommenders"]["als"].update(golden=[]), "says als.golden"),
+        (lambda m: m["recommenders"]["als"].update(files=[]), "als has no files"),
+        (lambda m: m["recommenders"]["als"].update(files=[{}]), "gives no bytes"),
+        (lambda m: m["recommenders"]["als"].update(metrics={"metrics": {"ndcg@10": 1}}), "ndcg@10: 1"),
+        (lambda m: m["recommenders"]["als"].update(score_range={"mean": "x", "std": 1}), "range.mean: 'x'"),
+        (lambda m: m["recommenders"]["als"].update(score_range={"mean": 0.5}), "range.std: None"),
+        (lambda m: m["recommenders"]["als"].update(score_range={"mean": float("nan"), "std": 1}), "finite"),
+        (lambda m: m["recommenders"]["als"]["recipe"].pop("alpha"), r"recipe of als in .*manifest\.json"),
     ],
 )
 def test_a_manifest_that_lies_is_refused(
@@ -77,6 +95,35 @@ def test_a_manifest_that_lies_is_refused(
     edit_manifest(folder, change)
 
     with pytest.raises(ArtifactError, match=message):
+        open_release(folder)
+
+
+def replace_array(folder: Path, name: str, array: np.ndarray) -> None:
+    """Write an array with the hash the manifest gives it."""
+    np.save(folder / name, array)
+    data = (folder / name).read_bytes()
+    facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edit_manifest(folder, lambda manifest: manifest["files"].update({name: facts}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["popularity_scores.npy", "content_item_vectors.npy", "history_weights.npy", "history_last_event_at.npy"],
+)
+def test_a_value_that_is_no_finite_number_is_refused(folder: Path, name: str) -> None:
+    array = np.load(folder / name)
+    array.flat[0] = np.nan
+    replace_array(folder, name, array)
+
+    with pytest.raises(ArtifactError, match=f"{name} holds a value that is not finite"):
+        open_release(folder)
+
+
+def test_a_time_too_few_is_refused(folder: Path) -> None:
+    name = "history_last_event_at.npy"
+    replace_array(folder, name, np.load(folder / name)[:-1])
+
+    with pytest.raises(ArtifactError, match=name):
         open_release(folder)
 
 
@@ -139,6 +186,15 @@ def test_the_five_files_alone_are_an_als_release_that_admits_it(five_files: Path
         release.recommenders["als"].item_vectors(), whole.recommenders["als"].item_vectors()
     )
     assert open_current(five_files).version == release.version
+
+
+def test_a_copy_over_a_documented_file_leaves_its_reader_alive(five_files: Path) -> None:
+    als = open_documented(five_files).recommenders["als"]
+    before = np.array(als.item_vectors())
+
+    (five_files / "als_v1_item_factors.npy").write_bytes(b"")
+
+    np.testing.assert_array_equal(als.item_vectors(), before)
 
 
 @pytest.mark.parametrize("name", DOCUMENTED_FILES)

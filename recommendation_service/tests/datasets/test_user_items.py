@@ -231,6 +231,19 @@ def test_a_missing_folder_says_to_export(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+def test_the_content_hash_covers_times_and_users(dataset: Dataset) -> None:
+    assert dataset.last_event_at is not None
+    others = [
+        replace(dataset, last_event_at=dataset.last_event_at + dataset.last_event_at),
+        replace(dataset, last_event_at=None),
+        replace(dataset, users=UserTable(("ann", "bob"), (("biotech",), ()), (False, True))),
+        replace(dataset, users=None),
+    ]
+
+    assert len({one.content_hash for one in (dataset, *others)}) == 5
+    assert replace(dataset).content_hash == dataset.content_hash
+
+
 def test_the_same_dataset_writes_the_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
     for folder in ("one", "other"):
         save_dataset(dataset, tmp_path / folder)
