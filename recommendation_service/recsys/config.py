@@ -29,11 +29,16 @@ class SectionConfig:
         Raises:
             ConfigError: a name is unknown, or a value has the wrong type or range.
         """
-        return cls.from_mapping({**read_section(cls.section), **overrides})
+        return cls.from_mapping({**read_section(cls.section), **overrides}, source=str(config_file()))
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, object]) -> Self:
-        """Build from a complete mapping, turning strings (from a command line) into numbers."""
+    def from_mapping(cls, values: Mapping[str, object], *, source: str | None = None) -> Self:
+        """Build from a complete mapping, turning strings (from a command line) into numbers.
+
+        Raises:
+            ConfigError: a name is unknown or missing (in `source`, when that is known), or a value
+                has the wrong type or range.
+        """
         hints = get_type_hints(cls)
         names = [field.name for field in dataclasses.fields(cls)]
         required = {f.name for f in dataclasses.fields(cls) if f.default_factory is dataclasses.MISSING}
@@ -41,7 +46,8 @@ class SectionConfig:
         if unknown:
             raise ConfigError(f"{cls.section} has no {', '.join(unknown)}; it has {', '.join(names)}.")
         if missing:
-            raise ConfigError(f"The section {cls.section} of {config_file()} lacks {', '.join(missing)}.")
+            where = f" in {source}" if source else ""
+            raise ConfigError(f"{cls.section}{where} lacks {', '.join(missing)}.")
         return cls(
             **{name: _convert(cls.section, name, value, hints[name]) for name, value in values.items()}
         )

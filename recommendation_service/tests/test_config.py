@@ -7,6 +7,7 @@ import pytest
 from recsys.config import parse_assignments, read_config
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
+from recsys.recommenders.popularity import PopularityConfig
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
 
@@ -43,6 +44,18 @@ def test_a_command_lines_strings_become_numbers() -> None:
 def test_a_wrong_assignment_says_what_is_accepted(assignments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ALSConfig.default(**parse_assignments(assignments))
+
+
+def test_a_missing_value_blames_the_file_only_when_it_comes_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("popularity: {}")
+    monkeypatch.setenv("RECSYS_CONFIG", str(tmp_path / "mine.yaml"))
+
+    with pytest.raises(ConfigError, match=r"popularity in .*mine\.yaml lacks half_life_days"):
+        PopularityConfig.default()
+    with pytest.raises(ConfigError, match=r"^popularity lacks half_life_days"):
+        PopularityConfig.from_mapping({})
 
 
 def test_a_missing_file_names_the_variable(tmp_path: Path) -> None:

@@ -38,13 +38,18 @@ class CatalogueItem:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CatalogueItem:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; null stands for the default, and for no name.
 
         Raises:
-            DataError: a field is missing or unknown.
+            DataError: a field is missing or unknown, or the id is not text.
         """
+        known = {name: value for name, value in fields.items() if value is not None}
+        if not isinstance(known.get("id"), str):
+            raise DataError(f"A catalogue entry has the id {fields.get('id')!r}, not text; export it again.")
+        if "name" in fields:
+            known.setdefault("name", "")
         try:
-            return cls(**{**fields, "tags": tuple(fields.get("tags", ()))})
+            return cls(**{**known, "tags": _without_nulls(known.get("tags"))})
         except TypeError as error:
             raise DataError(f"A catalogue entry has the wrong fields ({error}); export it again.") from None
 
@@ -84,14 +89,18 @@ class Catalogue:
         """Read catalogue.parquet.
 
         Raises:
-            DataError: the file is not Parquet or lacks a column.
+            DataError: the file is not Parquet, lacks a column, or holds one of another type.
         """
         rows = _read_parquet(path, list(CatalogueItem.__dataclass_fields__))
-        return cls(
-            tuple(
-                CatalogueItem.from_json({**row, "created_at": row["created_at"].timestamp()}) for row in rows
+        try:
+            return cls(
+                tuple(
+                    CatalogueItem.from_json({**row, "created_at": _to_seconds(row["created_at"])})
+                    for row in rows
+                )
             )
-        )
+        except DataError as error:
+            raise DataError(f"{path} cannot be used: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +132,30 @@ class UserTable:
         """Read users.parquet.
 
         Raises:
-            DataError: the file is not Parquet or lacks a column.
+            DataError: the file is not Parquet, lacks a column, or holds an id that is not text.
         """
         rows = _read_parquet(path, ["id", "interests", "opted_out"])
+        strange = [row["id"] for row in rows if not isinstance(row["id"], str)]
+        if strange:
+            raise DataError(f"{path} holds the id {strange[0]!r}, not text; export the dataset again.")
         return cls(
             tuple(row["id"] for row in rows),
-            tuple(tuple(row["interests"] or ()) for row in rows),
+            tuple(_without_nulls(row["interests"]) for row in rows),
             tuple(bool(row["opted_out"]) for row in rows),
         )
+
+
+def _without_nulls(texts: Sequence[str | None] | None) -> tuple[str, ...]:
+    return tuple(text for text in texts or () if text is not None)
+
+
+def _to_seconds(moment: object) -> float | None:
+    """A timestamp as UTC seconds; one that names no zone is UTC."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise DataError(f"created_at is {moment!r:.80}, not a timestamp; export the dataset again.")
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
