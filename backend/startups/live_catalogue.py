@@ -58,17 +58,19 @@ refresh_catalogue = AfterCommit(store_live_startups)
 
 @transaction.atomic
 def sync_live_catalogue() -> None:
-    """Write the live catalogue anew: inactive ones, owners, and whole what no release can know yet.
+    """Write the live catalogue anew: who is there, inactive or owned, and whole what no release knows.
 
     Raises:
         UnavailableError: Redis cannot be reached.
     """
     _lock()
     changed = Startup.objects.filter(updated_at__gte=known_until())
+    everything = Startup.objects.values_list("pk", flat=True)
     inactive = Startup.objects.filter(is_active=False).values_list("pk", flat=True)
     owners = Startup.objects.exclude(owner=None).values_list("pk", "owner_id")
     LiveCatalogueStore(redis_client(SYNC_TIMEOUT_S)).replace(
         [as_live_startup(startup) for startup in changed.iterator(STARTUPS_A_BATCH)],
+        existing=[str(startup_id) for startup_id in everything.iterator(STARTUPS_A_BATCH)],
         inactive=[str(startup_id) for startup_id in inactive],
         owners={str(startup_id): str(owner_id) for startup_id, owner_id in owners},
     )

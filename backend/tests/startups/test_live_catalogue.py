@@ -97,3 +97,18 @@ def test_of_two_writers_the_one_that_stores_last_does_not_bring_the_older_back(
         thread.join(timeout=30)
 
     assert stored().startups[str(startup.pk)].name == "Fast"
+
+
+def test_a_sync_after_redis_was_wiped_knows_what_is_there_and_what_was_deleted(
+    make_startup: Make, redis: Redis, stored: Make
+) -> None:
+    kept, deleted = make_startup(), make_startup()
+    deleted_id = str(deleted.pk)
+    deleted.delete()
+    redis.flushdb()
+
+    live_catalogue.sync_live_catalogue()
+
+    assert stored().existing == {str(kept.pk)}
+    assert stored().is_gone(deleted_id)
+    assert not stored().is_gone(str(kept.pk))

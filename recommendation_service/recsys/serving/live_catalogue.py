@@ -8,35 +8,42 @@ own text model, so vector and release always fit.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import redis
 
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.errors import DataError, UnavailableError
+from recsys.errors import DataError
 from recsys.serving.redis_client import redis_faults_as_unavailable
+
+logger = logging.getLogger(__name__)
 
 VERSION_KEY = "recs:catalogue:version"
 READY_KEY = "recs:catalogue:ready"
 STARTUPS_KEY = "recs:catalogue:startups"
 OWNERS_KEY = "recs:catalogue:owners"
 INACTIVE_KEY = "recs:catalogue:inactive"
-REMOVED_KEY = "recs:catalogue:removed"  # deleted startups: a release may know them for weeks
+EXISTING_KEY = "recs:catalogue:existing"  # every startup there was at the last `replace`
+REMOVED_KEY = "recs:catalogue:removed"  # deleted since then: a release may know them for weeks
+MARK_PREFIX = "existing:"  # a mark written without it comes without EXISTING_KEY
 WRITE_BATCH = 1000
 
 LiveStartup = CatalogueItem
+FIELDS = frozenset(field.name for field in fields(LiveStartup))
 
 
 @dataclass(frozen=True, slots=True)
 class LiveCatalogue:
     """What changed: `version` 0 means nothing was ever written here.
 
-    `inactive` holds deleted startups too; `startups` those created or changed since a release
-    could know them, whole, by id. `is_complete`: `replace` has told of every startup, so what is
-    not here is not so.
+    `inactive` holds startups deleted since the last `replace` too; `startups` those created or
+    changed since a release could know them, whole, by id. `is_complete`: `replace` has told of
+    every startup, so what is not here is not so. `existing` holds the ids there were then, and
+    `mark` names that `replace`; None: not told.
     """
 
     version: int = 0
@@ -44,6 +51,16 @@ class LiveCatalogue:
     inactive: frozenset[str] = frozenset()
     owners: Mapping[str, str] = field(default_factory=dict)
     startups: Mapping[str, LiveStartup] = field(default_factory=dict)
+    existing: frozenset[str] | None = None
+    mark: str | None = None
+
+    def is_gone(self, startup_id: str) -> bool:
+        """Whether it is known to be inactive or deleted."""
+        if startup_id in self.inactive:
+            return True
+        if self.existing is None or startup_id in self.startups:
+            return False
+        return startup_id not in self.existing
 
 
 class LiveCatalogueStore:
@@ -82,6 +99,7 @@ class LiveCatalogueStore:
         self,
         startups: Iterable[LiveStartup],
         *,
+        existing: Iterable[str],
         inactive: Iterable[str] = (),
         owners: Mapping[str, str] | None = None,
     ) -> None:
@@ -89,12 +107,15 @@ class LiveCatalogueStore:
 
         Args:
             startups: those to carry whole: created or changed since the release could know them.
+            existing: ids of all startups there are, carried or not; any other was deleted.
             inactive: ids of all startups not active, carried or not.
             owners: startup id -> owner id of all startups that have one, carried or not.
         """
         with redis_faults_as_unavailable("replacing the live catalogue"):
             pipeline = self._client.pipeline(transaction=True)
-            pipeline.delete(STARTUPS_KEY, OWNERS_KEY, INACTIVE_KEY)
+            pipeline.delete(STARTUPS_KEY, OWNERS_KEY, INACTIVE_KEY, EXISTING_KEY, REMOVED_KEY)
+            for batch in _batches(existing):
+                pipeline.sadd(EXISTING_KEY, *batch)
             for batch in _batches(inactive):
                 pipeline.sadd(INACTIVE_KEY, *batch)
             for owned in _batches((owners or {}).items()):
@@ -103,8 +124,9 @@ class LiveCatalogueStore:
                 _write_startup(pipeline, startup)
             # A clock, not a counter: after Redis was wiped, the next number must not be one that
             # a reader has seen before.
-            pipeline.set(VERSION_KEY, time.time_ns() // 1000)
-            pipeline.set(READY_KEY, "1")
+            version = time.time_ns() // 1000
+            pipeline.set(VERSION_KEY, version)
+            pipeline.set(READY_KEY, f"{MARK_PREFIX}{version}")
             pipeline.execute()
 
     def version(self) -> int:
@@ -112,22 +134,45 @@ class LiveCatalogueStore:
         with redis_faults_as_unavailable("reading the catalogue version"):
             return int(cast("str | None", self._client.get(VERSION_KEY)) or 0)
 
-    def fetch(self) -> LiveCatalogue:
-        """All of it, as of one moment."""
+    def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
+        """All of it, as of one moment; an entry that cannot be read is logged and counts as inactive.
+
+        Args:
+            before: what was fetched last; the ids of all startups are taken from it if no
+                `replace` came between.
+        """
+        before = before or LiveCatalogue()
         with redis_faults_as_unavailable("fetching the live catalogue"):
-            pipeline = self._client.pipeline(transaction=True)
-            pipeline.get(VERSION_KEY)
-            pipeline.exists(READY_KEY)
-            pipeline.sunion([INACTIVE_KEY, REMOVED_KEY])
-            pipeline.hgetall(OWNERS_KEY)
-            pipeline.hgetall(STARTUPS_KEY)
-            version, is_complete, inactive, owners, startups = pipeline.execute()
+            live = self._fetch(before, with_existing=before.existing is None)
+            return (
+                live if live is not None else cast("LiveCatalogue", self._fetch(before, with_existing=True))
+            )
+
+    def _fetch(self, before: LiveCatalogue, *, with_existing: bool) -> LiveCatalogue | None:
+        """None when the ids of all startups must be fetched too."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.get(VERSION_KEY)
+        pipeline.get(READY_KEY)
+        pipeline.sunion([INACTIVE_KEY, REMOVED_KEY])
+        pipeline.hgetall(OWNERS_KEY)
+        pipeline.hgetall(STARTUPS_KEY)
+        if with_existing:
+            pipeline.smembers(EXISTING_KEY)
+        version, mark, inactive, owners, texts, *told = pipeline.execute()
+        existing = frozenset(told[0]) if told else before.existing
+        if mark is None or not mark.startswith(MARK_PREFIX):
+            existing = None
+        elif not told and mark != before.mark:
+            return None
+        startups, unreadable = _startups_from_json(texts)
         return LiveCatalogue(
             int(version or 0),
-            bool(is_complete),
-            frozenset(inactive),
+            mark is not None,
+            frozenset(inactive) | unreadable,
             owners,
-            {startup_id: _startup_from_json(startup_id, text) for startup_id, text in startups.items()},
+            startups,
+            existing,
+            mark,
         )
 
 
@@ -150,11 +195,25 @@ def _batches(values: Iterable[Any]) -> Iterable[list[Any]]:
     return (listed[start : start + WRITE_BATCH] for start in range(0, len(listed), WRITE_BATCH))
 
 
-def _startup_from_json(startup_id: str, text: str) -> LiveStartup:
-    try:
-        return CatalogueItem.from_json(json.loads(text))
-    except (ValueError, TypeError, AttributeError, DataError) as error:
-        raise UnavailableError(
-            f"The live catalogue's entry of startup {startup_id} cannot be read ({error}); "
-            "run manage.py sync_live_profiles."
-        ) from error
+def _startups_from_json(texts: Mapping[str, str]) -> tuple[dict[str, LiveStartup], frozenset[str]]:
+    """Those that can be read, and the ids of the others: one bad entry must not hide every change."""
+    startups: dict[str, LiveStartup] = {}
+    for startup_id, text in texts.items():
+        try:
+            startups[startup_id] = _startup_from_json(text)
+        except (ValueError, TypeError, AttributeError, DataError) as error:
+            logger.warning(
+                "live catalogue entry unreadable, not offered startup=%s mend=sync_live_profiles reason=%s",
+                startup_id,
+                error,
+            )
+    return startups, frozenset(texts.keys() - startups.keys())
+
+
+def _startup_from_json(text: str) -> LiveStartup:
+    """Unknown fields are left out: a newer Django may know more."""
+    written = json.loads(text)
+    startup = LiveStartup.from_json({name: value for name, value in written.items() if name in FIELDS})
+    if not isinstance(startup.name, str) or not isinstance(startup.created_at, int | float):
+        raise TypeError("name is no text or created_at no number")
+    return startup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -76,7 +77,9 @@ class LiveState:
         return served, _state_in_release(release, user_id, "live profiles not synced")
 
     def warm(self, release: Release) -> None:
-        """Build what the first answer from a release needs, before it is asked for."""
+        """Fetch and build what the first answer from a release needs, before it is asked for."""
+        with contextlib.suppress(UnavailableError):  # the first answer will say so
+            self._catalogue.refresh()
         _ = self._catalogue.served(release).vector_lengths
 
     def _note(self, error: UnavailableError | None) -> None:

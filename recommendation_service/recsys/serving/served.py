@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +13,13 @@ import numpy as np
 from recsys.artifacts.release import Release
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
+from recsys.errors import UnavailableError
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentRecommender
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
 from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array
 
+RETRY_FETCH_S = 1.0  # a catalogue that could not be fetched is not asked for with every request
 RECENT_ACTS_S = 45 * 86_400.0  # older than this, what is popular in the data is not popular lately
 NEW_STARTUP_S = 30 * 86_400.0
 
@@ -106,7 +109,7 @@ def _active(items: IdMap, startups: tuple[CatalogueItem | None, ...], live: Live
     carried = live.startups
     return np.array(
         [
-            item_id not in live.inactive
+            not live.is_gone(item_id)
             and (live.is_complete or item_id in carried or startup is None or startup.is_active)
             for item_id, startup in zip(items.ids, startups, strict=True)
         ],
@@ -143,6 +146,8 @@ class ServedCatalogue:
         self._live = LiveCatalogue()
         self._built: tuple[Served, ...] = ()
         self._lock = threading.Lock()
+        self._failure: UnavailableError | None = None
+        self._retry_at_s = 0.0
 
     def refresh(self) -> None:
         """Fetch the live catalogue if it changed.
@@ -153,7 +158,16 @@ class ServedCatalogue:
         if self._store.version() != self._live.version:
             with self._lock:
                 if self._store.version() != self._live.version:
-                    self._live = self._store.fetch()
+                    self._fetch()
+
+    def _fetch(self) -> None:
+        if self._failure is not None and time.monotonic() < self._retry_at_s:
+            raise UnavailableError(str(self._failure))
+        try:
+            self._live, self._failure = self._store.fetch(self._live), None
+        except UnavailableError as error:
+            self._failure, self._retry_at_s = error, time.monotonic() + RETRY_FETCH_S
+            raise
 
     def served(self, release: Release) -> Served:
         """The combination; built when the release or the live catalogue is another than before."""

@@ -21,7 +21,9 @@ KEYS = ("first-service-key-0123456789", "second-service-key-0123456789")
 @pytest.fixture
 def synced(redis_client: redis.Redis) -> LiveProfileStore:
     """A synced live store in which anna liked six Fintech startups."""
-    LiveCatalogueStore(redis_client).replace([], inactive=["s36"], owners={"s02": "u00"})
+    LiveCatalogueStore(redis_client).replace(
+        [], existing=[f"s{n:02}" for n in range(44)], inactive=["s36"], owners={"s02": "u00"}
+    )
     profiles = LiveProfileStore(redis_client)
     cells = tuple(LiveCell(f"s{n:02}", 2.0, 1.7e9, 4) for n in range(0, 12, 2))
     profiles.store([LiveProfile("anna", 1, 6, cells, (), False, 1)])

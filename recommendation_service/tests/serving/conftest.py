@@ -31,7 +31,7 @@ def profiles(redis_client: redis.Redis) -> LiveProfileStore:
 def catalogue(redis_client: redis.Redis) -> LiveCatalogueStore:
     """A synced catalogue: s36 is inactive, u00 owns s02, nothing is new."""
     store = LiveCatalogueStore(redis_client)
-    store.replace([], inactive=["s36"], owners={"s02": "u00"})
+    store.replace([], existing=[f"s{n:02}" for n in range(44)], inactive=["s36"], owners={"s02": "u00"})
     return store
 
 

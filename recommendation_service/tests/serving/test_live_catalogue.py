@@ -11,6 +11,7 @@ import redis
 
 from recsys.errors import UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore, LiveStartup
+from recsys.serving.served import ServedCatalogue
 
 ACME = LiveStartup(
     id="acme",
@@ -51,17 +52,52 @@ def test_a_later_put_takes_back_owner_and_inactivity(redis_client: redis.Redis) 
     assert live.inactive == {"acme"}
 
 
-def test_a_removed_startup_stays_inactive_over_a_resync_until_it_is_put_again(
-    redis_client: redis.Redis,
-) -> None:
+def test_a_removed_startup_is_gone_until_it_is_put_again(redis_client: redis.Redis) -> None:
     store = LiveCatalogueStore(redis_client)
-    store.put([ACME, BOLT])
+    store.replace([ACME, BOLT], existing=["acme", "bolt"])
     store.remove(["acme", "bolt"])
-    store.replace([], inactive=[], owners={})
-    assert store.fetch().inactive == {"acme", "bolt"}
-    assert store.fetch().startups == {}
+    live = store.fetch()
+    assert live.startups == {}
+    assert (live.is_gone("acme"), live.is_gone("bolt")) == (True, True)
     store.put([ACME])
-    assert store.fetch().inactive == {"bolt"}
+    assert not store.fetch().is_gone("acme")
+
+
+def test_after_a_resync_only_what_exists_is_offered(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME])
+    store.remove(["restored"])
+    redis_client.flushall()  # and with it who was deleted
+    store.replace([], existing=["acme", "restored"])
+    live = store.fetch()
+    assert [live.is_gone(startup_id) for startup_id in ("acme", "restored", "deleted")] == [
+        False, False, True,
+    ]  # fmt: skip
+    store.remove(["restored"])
+    store.replace([], existing=["acme", "restored"])
+    assert not store.fetch(live).is_gone("restored")
+
+
+def test_startups_put_after_a_resync_are_there(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.replace([], existing=["acme"])
+    before = store.fetch()
+    store.put([replace(BOLT, is_active=True)])
+    after = store.fetch(before)
+    assert after.existing is before.existing  # not fetched again
+    assert not after.is_gone("bolt")
+    store.replace([], existing=["bolt"])
+    assert store.fetch(after).is_gone("acme")
+
+
+def test_without_a_resync_nothing_counts_as_deleted(redis_client: redis.Redis) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([ACME])
+    assert not store.fetch().is_gone("whoever")
+    redis_client.set("recs:catalogue:ready", "1")  # as written before the ids were
+    live = store.fetch()
+    assert live.is_complete
+    assert not live.is_gone("whoever")
 
 
 def test_replace_leaves_nothing_of_what_was_there(redis_client: redis.Redis) -> None:
@@ -69,7 +105,7 @@ def test_replace_leaves_nothing_of_what_was_there(redis_client: redis.Redis) -> 
     store.put([ACME, BOLT])
     new = replace(ACME, id="core", name="Core", owner_id=None)
     owners = {f"s{n}": "ben" for n in range(2500)}
-    store.replace([new], inactive=[f"s{n}" for n in range(1500)], owners=owners)
+    store.replace([new], existing=["core"], inactive=[f"s{n}" for n in range(1500)], owners=owners)
     live = store.fetch()
     assert live.startups == {"core": new}
     assert live.owners == owners
@@ -83,9 +119,9 @@ def test_every_change_moves_the_version(redis_client: redis.Redis) -> None:
         lambda: store.put([ACME]),
         lambda: store.put([ACME]),
         lambda: store.remove(["acme"]),
-        lambda: store.replace([ACME]),
+        lambda: store.replace([ACME], existing=["acme"]),
         lambda: store.put([BOLT]),
-        lambda: store.replace([ACME]),
+        lambda: store.replace([ACME], existing=["acme"]),
     ):
         change()
         versions.append(store.version())
@@ -94,10 +130,10 @@ def test_every_change_moves_the_version(redis_client: redis.Redis) -> None:
 
 def test_no_version_comes_again_after_a_wipe_and_a_resync(redis_client: redis.Redis) -> None:
     store = LiveCatalogueStore(redis_client)
-    store.replace([ACME])
+    store.replace([ACME], existing=["acme"])
     before = store.version()
     redis_client.flushall()
-    store.replace([BOLT])
+    store.replace([BOLT], existing=["bolt"])
     assert store.version() > before
 
 
@@ -121,7 +157,7 @@ def test_a_reader_never_sees_half_a_change(
         writer = LiveCatalogueStore(connect_to(redis_url))
         for _ in range(200):
             writer.put([off])
-            writer.replace([on], owners={"acme": "anna"})
+            writer.replace([on], existing=["acme"], owners={"acme": "anna"})
 
     with ThreadPoolExecutor(2) as threads:
         writers = [threads.submit(flip) for _ in range(2)]
@@ -135,12 +171,46 @@ def test_a_reader_never_sees_half_a_change(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '"acme"', '{"id":"acme"}', '{"id":"acme","name":"A","colour":"red"}']
+    "text", ["", "[]", '"acme"', '{"id":"acme"}', '{"id":"acme","name":"A","created_at":"today"}']
 )
-def test_an_entry_that_is_not_a_startup_is_told_with_its_mend(redis_client: redis.Redis, text: str) -> None:
+def test_an_entry_that_is_not_a_startup_is_inactive_and_hides_no_other(
+    redis_client: redis.Redis, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LiveCatalogueStore(redis_client)
+    store.put([BOLT])
     redis_client.hset("recs:catalogue:startups", "acme", text)
-    with pytest.raises(UnavailableError, match="sync_live_profiles"):
-        LiveCatalogueStore(redis_client).fetch()
+    live = store.fetch()
+    assert live.startups == {"bolt": BOLT}
+    assert live.is_gone("acme")
+    assert "startup=acme mend=sync_live_profiles" in caplog.text
+
+
+def test_a_field_only_a_newer_writer_knows_is_left_out(redis_client: redis.Redis) -> None:
+    redis_client.hset("recs:catalogue:startups", "acme", '{"id":"acme","name":"Acme","colour":"red"}')
+    live = LiveCatalogueStore(redis_client).fetch()
+    assert live.startups == {"acme": LiveStartup(id="acme", name="Acme")}
+
+
+class FailingStore(LiveCatalogueStore):
+    """Tells that something changed, and never what."""
+
+    asked = 0
+
+    def version(self) -> int:
+        return 5
+
+    def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
+        self.asked += 1
+        raise UnavailableError("timed out")
+
+
+def test_what_cannot_be_fetched_is_not_asked_for_with_every_request(redis_client: redis.Redis) -> None:
+    store = FailingStore(redis_client)
+    catalogue = ServedCatalogue(store)
+    for _ in range(5):
+        with pytest.raises(UnavailableError, match="timed out"):
+            catalogue.refresh()
+    assert store.asked == 1
 
 
 def test_a_stopped_server_is_told_as_unavailable(
@@ -154,7 +224,7 @@ def test_a_stopped_server_is_told_as_unavailable(
         store.fetch,
         lambda: store.put([BOLT]),
         lambda: store.remove(["acme"]),
-        lambda: store.replace([BOLT]),
+        lambda: store.replace([BOLT], existing=["bolt"]),
     ):
         with pytest.raises(UnavailableError, match="REDIS_URL"):
             call()

@@ -25,6 +25,7 @@ from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
 
 FINTECH = [f"s{n:02}" for n in range(0, 40, 2)]
+EVERY_STARTUP = [f"s{n:02}" for n in range(44)]
 ROBOTICS = [f"s{n:02}" for n in range(1, 40, 2)]
 
 
@@ -173,8 +174,18 @@ def test_a_startup_inactive_at_the_training_is_offered_once_the_live_catalogue_s
     router: Router, catalogue: LiveCatalogueStore
 ) -> None:
     assert "s36" not in everything_offered_cold(router)
-    catalogue.replace([], inactive=[], owners={})
+    catalogue.replace([], existing=EVERY_STARTUP, inactive=[], owners={})
     assert "s36" in everything_offered_cold(router)
+
+
+def test_a_startup_deleted_before_redis_was_wiped_stays_gone(
+    router: Router, catalogue: LiveCatalogueStore, redis_client: redis.Redis
+) -> None:
+    redis_client.delete(*redis_client.keys("recs:catalogue:*"))
+    catalogue.replace([], existing=[s for s in EVERY_STARTUP if s != "s10"])
+    offered = everything_offered_cold(router)
+    assert "s10" not in offered
+    assert "s12" in offered
 
 
 def everything_offered_cold(router: Router) -> set[str]:
@@ -185,7 +196,7 @@ def test_a_change_of_owner_counts_at_once(
     router: Router, act: Callable, catalogue: LiveCatalogueStore
 ) -> None:
     act("u00", FINTECH[4:6])
-    catalogue.replace([], inactive=[], owners={"s10": "u00"})
+    catalogue.replace([], existing=EVERY_STARTUP, inactive=[], owners={"s10": "u00"})
     offered = set(ids(router.recommend("u00", limit=100)))
     assert "s10" not in offered
     assert "s02" in offered
@@ -455,7 +466,7 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
     def sync() -> None:
         profiles.store([anna], force=True)
         profiles.mark_ready()
-        catalogue.replace([], inactive=["s38"])
+        catalogue.replace([], existing=EVERY_STARTUP, inactive=["s38"])
 
     sync()
     live = router.recommend("u04", limit=100)
