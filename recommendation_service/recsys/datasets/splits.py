@@ -119,8 +119,8 @@ def _split(
     n_train, n_test = int((dataset.user_items.data[is_train] > 0).sum()), int(is_test.sum())
     if n_train == 0 or n_test == 0:
         raise DataError(
-            f"A split by {strategy} leaves {n_train:,} positive cells to learn from and {n_test:,} to test "
-            f"with, of {dataset.user_items.nnz:,} cells; collect more interactions, or train without measuring (--test-split 0)."
+            f"A split by {strategy} leaves {n_train:,} positive cells to learn from and {n_test:,} to test with, "
+            f"of {dataset.user_items.nnz:,}; collect more interactions, or measure nothing (--test-split 0)."
         )
     train = replace(
         dataset,
