@@ -33,7 +33,7 @@ class ALSInference:
         """Load the release the path belongs to, or the five documented files beside it.
 
         Args:
-            model_path: models/als_v1.pkl. The file itself is for people and is never opened.
+            model_path: models/als_v1.pkl, or the folder. The file is for people and is never opened.
 
         Raises:
             ArtifactError: "Model loading failed: ..." with the file, what is wrong, and the mend.
@@ -68,10 +68,17 @@ class ALSInference:
                 user_id=user_id,
             )
         history = release.history_of(user_id)
-        ranked, asker = self._rank(user_id, user_index, history, limit)
-        reasons = explain(self._served, self._als, asker, ranked.item_indices, now_s=0.0)
-        scores = release.scale("als", ranked.scores)
-        made = make_list(self._served, Handed(self._als, ranked, ()), scores, reasons, None)
+        why_not = None if history is None else self._als.why_not(history)
+        popularity = release.recommenders.get("popularity")
+        if history is not None and why_not is not None and popularity is not None:
+            allowed, asker = _allowed(self._served, user_id, history), Asker(history)
+            handed = Handed(popularity, rank(popularity, history, limit, allowed), (why_not,))
+        else:
+            ranked, asker = self._rank(user_id, user_index, history, limit)
+            handed = Handed(self._als, ranked, () if why_not is None else (why_not,))
+        ranked, name = handed.ranked, handed.recommender.name
+        reasons = explain(self._served, handed.recommender, asker, ranked.item_indices, now_s=0.0)
+        made = make_list(self._served, handed, release.scale(name, ranked.scores), reasons, None)
         return Answer.from_list(made, user_id, len(asker.history.item_indices)).to_json()
 
     def _rank(
@@ -81,24 +88,24 @@ class ALSInference:
         allowed = _allowed(self._served, user_id, history)
         if history is None:
             scores = self._als.item_factors @ self._als.user_factors[user_index]
-            return top_items(scores, limit, allowed), Asker(History.empty())
+            return top_items(scores, limit, allowed[: len(scores)]), Asker(History.empty())
         lengths = self._served.vector_lengths.get("als")
         return rank(self._als, history, limit, allowed, vector_lengths=lengths), Asker(history)
 
 
 def _open(path: Path) -> Release:
-    if not (path.parent / MANIFEST_FILE).is_file():
-        return open_current(path.parent)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / MANIFEST_FILE).is_file():
+        return open_current(folder)
     try:
-        return open_release(path.parent)
+        return open_release(folder)
     except RecsysError as error:
         raise ArtifactError(f"Model loading failed: {error}") from error
 
 
 def _allowed(served: Served, user_id: str, history: History | None) -> BoolArray:
-    allowed = served.active[: len(served.release.item_mapping)].copy()
-    owned = served.owned.get(user_id, np.empty(0, np.int32))
-    allowed[owned[owned < len(allowed)]] = False
+    allowed = served.active.copy()
+    allowed[served.owned.get(user_id, np.empty(0, np.int32))] = False
     if history is not None:
         allowed[history.item_indices] = False
     return allowed

@@ -10,6 +10,7 @@ from inference_als import ALSInference
 from recsys.artifacts.layout import DOCUMENTED_FILES
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, InvalidRequestError, NotFoundError
+from recsys.recommenders.als import ALSRecommender
 
 
 @pytest.fixture
@@ -80,3 +81,17 @@ def test_a_missing_file_is_a_model_loading_failure(five_files: Path) -> None:
 
     with pytest.raises(ArtifactError, match=r"Model loading failed: .*als_v1_user_factors\.npy"):
         ALSInference(five_files / "als_v1.pkl")
+
+
+def test_a_folder_is_a_path_too(models_dir: Path) -> None:
+    assert ALSInference(models_dir).recommend("u03", limit=1)["method_used"] == "als"
+
+
+def test_where_als_cannot_tell_what_is_popular_is_given_and_named(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ALSRecommender, "why_not", lambda *_: "no positive act")
+    answer = ALSInference(models_dir).recommend("u03")
+    assert answer["method_used"] == "popularity"
+    assert answer["degraded"] == "no positive act"
+    assert not any("taste" in startup["reason"] for startup in answer["startups"])
