@@ -70,6 +70,10 @@ class LiveProfile:
         return self.interaction_count <= len(self.cells) + len(self.older)
 
 
+class UnreadableProfileError(UnavailableError):
+    """Redis answered, but what it holds of this one user cannot be read."""
+
+
 class LiveProfileStore:
     """Reads and writes live profiles; every fault of Redis is an UnavailableError."""
 
@@ -177,7 +181,7 @@ def _from_json(user_id: str, text: str) -> LiveProfile:
             older=tuple(fields.get("older", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise UnavailableError(
+        raise UnreadableProfileError(
             f"The live profile of user {user_id} is not one of schema {SCHEMA_VERSION} ({error}); "
             "run manage.py sync_live_profiles."
         ) from error

@@ -12,13 +12,14 @@ from recsys.artifacts.release import Release
 from recsys.errors import UnavailableError
 from recsys.serving.explanations import Asker
 from recsys.serving.live_catalogue import LiveCatalogueStore
-from recsys.serving.live_profile import LiveProfile, LiveProfileStore
+from recsys.serving.live_profile import LiveProfile, LiveProfileStore, UnreadableProfileError
 from recsys.serving.served import Served, ServedCatalogue
 from recsys.types import History, Int32Array
 
 logger = logging.getLogger(__name__)
 
 OPTED_OUT = "the user opted out: popular startups, nothing personal"
+UNREADABLE_PROFILE = "this user's live profile cannot be read; run sync_live_profiles"
 CATALOGUE_INCOMPLETE = "live catalogue not synced: activity and owners partly as of the release"
 CATALOGUE_UNAVAILABLE = "live catalogue unavailable: activity and owners as last known"
 
@@ -65,6 +66,9 @@ class LiveState:
         """
         try:
             profile, is_ready = self._profiles.fetch_with_mark(user_id)
+        except UnreadableProfileError:
+            served, _ = self.of_catalogue(release)
+            return served, _state_in_release(release, user_id, UNREADABLE_PROFILE)
         except UnavailableError as error:
             self._note(error)
             served = self._catalogue.served(release)

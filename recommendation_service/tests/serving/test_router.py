@@ -505,11 +505,16 @@ def test_a_catalogue_never_synced_is_admitted_and_takes_only_away(
     assert "s04" not in ids(router.recommend("u00", limit=100))
 
 
-def test_a_profile_nobody_can_read_counts_as_none(router: Router, redis_client: redis.Redis) -> None:
+def test_a_profile_nobody_can_read_counts_as_none(
+    router: Router, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     redis_client.set("recs:profile:u04", "garbage")
     answer = router.recommend("u04")
     assert answer.startups
-    assert (answer.degraded or "").startswith("live profile store unavailable: acts as of release")
+    assert "live store" not in caplog.text
+    assert (answer.degraded or "").startswith(
+        "this user's live profile cannot be read; run sync_live_profiles: acts as of release"
+    )
 
 
 # --- Opted out, forced, similar, no release ---
