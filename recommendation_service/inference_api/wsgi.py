@@ -1,6 +1,7 @@
 """The application for a WSGI server: `gunicorn inference_api.wsgi:app`, port 5001 by gunicorn.conf.py.
 
-Settings come from the environment; without REDIS_URL the project's own Valkey is started.
+Settings come from the environment; without REDIS_URL the project's own Valkey is started,
+but in production that refuses to start.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def make_app() -> APIFlask:
     """The application of this process; exits with one line on stderr when it cannot work."""
     logging.config.dictConfig(LOGGING)
     try:
-        if not os.environ.get("REDIS_URL", "").strip():
+        is_production = os.environ.get("ENVIRONMENT", "").strip() == "production"
+        if not is_production and not os.environ.get("REDIS_URL", "").strip():
             from embedded_services import configure_environment
 
             configure_environment(names=("valkey",))
