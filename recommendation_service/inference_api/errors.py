@@ -22,6 +22,7 @@ from recsys.errors import (
     RecsysError,
     UnavailableError,
 )
+from recsys.serving.live_profile import UnreadableProfileError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ STATUS_OF_ERROR: Mapping[type[RecsysError], int] = {
     InvalidRequestError: 422,
     NotFoundError: 404,
     UnavailableError: 503,
+    UnreadableProfileError: 503,
 }
 # What to say of errors made before or beside our own code.
 PLAIN_ERRORS = {
