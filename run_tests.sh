@@ -37,4 +37,4 @@ lint-imports
 say "Migrations"
 python -m embedded_services run -- python backend/manage.py makemigrations --check --dry-run
 say "Tests"
-exec python -m pytest --numprocesses auto "${selection[@]}" "$@"
+exec python -m pytest --numprocesses auto --dist loadfile "${selection[@]}" "$@"
