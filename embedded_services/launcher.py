@@ -77,10 +77,13 @@ def configure_environment(
     *,
     names: Sequence[str] = NAMES,
 ) -> Services:
-    """Set DATABASE_URL and REDIS_URL where they are not set, starting only what is needed for that."""
+    """Set DATABASE_URL and REDIS_URL where they are not set, starting only what is needed for that.
+
+    In production nothing is started: the settings then say which variable is missing.
+    """
     missing = [name for name in names if not environ.get(VARIABLES[name], "").strip()]
     started: tuple[str, ...] = ()
-    if missing:
+    if missing and environ.get("ENVIRONMENT", "").strip() != "production":
         services = _ensure(resolve_home(None, environ), report, missing, throw_away=False)
         started = services.started
         addresses = {Postgres.name: services.database_url, Valkey.name: services.redis_url}

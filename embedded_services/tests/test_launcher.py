@@ -21,6 +21,7 @@ import redis
 
 from embedded_services import (
     EmbeddedServicesError,
+    Services,
     configure_environment,
     ensure_services,
     service_status,
@@ -428,3 +429,12 @@ def test_throw_away_servers_end_with_a_killed_owner(tmp_path: Path) -> None:
             psycopg.connect(url)
     finally:
         shutil.rmtree(kept_at, ignore_errors=True)
+
+
+def test_in_production_nothing_is_started_for_a_missing_address(home: Path) -> None:
+    environ = {"ENVIRONMENT": "production", "EMBEDDED_SERVICES_DIR": str(home)}
+
+    services = configure_environment(environ)
+
+    assert services == Services("", "", ())
+    assert "DATABASE_URL" not in environ

@@ -36,8 +36,7 @@ def make_app() -> APIFlask:
     """The application of this process; exits with one line on stderr when it cannot work."""
     logging.config.dictConfig(LOGGING)
     try:
-        is_production = os.environ.get("ENVIRONMENT", "").strip() == "production"
-        if not is_production and not os.environ.get("REDIS_URL", "").strip():
+        if not os.environ.get("REDIS_URL", "").strip():
             from embedded_services import configure_environment
 
             configure_environment(names=("valkey",))

@@ -119,7 +119,7 @@ def _split(
     n_train, n_test = int((dataset.user_items.data[is_train] > 0).sum()), int(is_test.sum())
     if n_train == 0 or n_test == 0:
         raise DataError(
-            f"A split by {strategy} leaves {n_train:,} positive cells to learn from and {n_test:,} to test with, "
+            f"A split by {strategy} leaves {n_train:,} positive cells to learn from, {n_test:,} to test on, "
             f"of {dataset.user_items.nnz:,}; collect more interactions, or measure nothing (--test-split 0)."
         )
     train = replace(
