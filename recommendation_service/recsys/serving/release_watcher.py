@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recsys.artifacts.layout import current_version_key
-from recsys.artifacts.release import Release, open_current
+from recsys.artifacts.layout import current_version_key, release_dirs
+from recsys.artifacts.release import Release, open_current, open_release
 from recsys.errors import RecsysError
 
 logger = logging.getLogger(__name__)
@@ -114,16 +114,28 @@ class ReleaseWatcher:
             self._release = release
             self._on_loaded(release)
         except RecsysError as error:
-            self._release = before
+            self._release = before or self._newest_kept()
             self._fail(str(error))
         except Exception as error:  # whatever a damaged file can raise, the old release stays
             logger.exception("release cannot be loaded")
-            self._release = before
+            self._release = before or self._newest_kept()
             self._fail(f"Model loading failed: {type(error).__name__}: {error}; train again.")
         else:
             self._failure = None
             seconds = time.monotonic() - started_s
             logger.info("release loaded version=%s seconds=%.2f", release.version, seconds)
+
+    def _newest_kept(self) -> Release | None:
+        """The newest kept release that is whole: for a process that starts on a damaged one."""
+        for folder in reversed(release_dirs(self._models_dir)):
+            try:
+                release = open_release(folder)
+                self._warm(release)
+            except Exception as error:  # as in _load
+                logger.warning("kept release not served folder=%s reason=%s", folder.name, error)
+            else:
+                return release
+        return None
 
     def _fail(self, failure: str) -> None:
         served = "nothing" if self._release is None else self._release.version

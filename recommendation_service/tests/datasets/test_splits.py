@@ -202,7 +202,7 @@ def test_a_dataset_without_times_says_what_is_missing() -> None:
 def test_a_split_that_leaves_nothing_is_refused(
     strategy: str, cells: dict[tuple[int, int], tuple[float, float]]
 ) -> None:
-    with pytest.raises(DataError, match=r"0 to test with|are dislikes"):
+    with pytest.raises(DataError, match=r"0 to test on|are dislikes"):
         STRATEGIES[strategy](dataset_of(cells), 0.5)
 
 

@@ -119,6 +119,21 @@ def test_a_damaged_release_keeps_the_old_one_and_is_told(
     assert old.version in caplog.text
 
 
+def test_a_process_that_starts_on_a_damaged_release_serves_the_newest_kept_one(
+    models_dir: Path, watch, publish_again: Callable[[], Release]
+) -> None:
+    kept = (models_dir / "current").readlink().name
+    publish_again()
+    damage(models_dir)
+
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+
+    assert watcher.release is not None
+    assert watcher.release.version == kept
+    assert watcher.failure is not None
+
+
 def test_a_known_bad_release_is_tried_again_only_after_a_minute(
     models_dir: Path, watch, events: Events
 ) -> None:
