@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import time
 from datetime import datetime
 
@@ -20,6 +21,8 @@ from recsys.artifacts.release import Release
 from recsys.serving.answers import RankedList
 
 logger = logging.getLogger(__name__)
+
+READ_ATTEMPTS = 50
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -95,8 +98,13 @@ def _timestamp(created_at: str) -> float | None:
 
 def render_metrics() -> Response:
     """All metrics, of all workers where there are several."""
-    registry: CollectorRegistry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return Response(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    for _ in range(READ_ATTEMPTS - 1):
+        try:
+            return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        except struct.error:  # a worker has created its file this instant and not yet sized it
+            continue
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
