@@ -64,7 +64,7 @@ def put_users(changes: Sequence[tuple[UUID, Mapping[str, Any]]]) -> list[PutResu
     """
     ids = {user_id for user_id, _ in changes}
     users = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    names = [fields["username"] for _, fields in changes if fields.get("username")]
+    names = [fields.get("username") or str(user_id) for user_id, fields in changes]
     holder_of = dict(User.objects.filter(username__in=names).values_list("username", "pk"))
     results = [_put_user(users, holder_of, user_id, fields) for user_id, fields in changes]
     changed = {result.id for result in results if result.status is not PutStatus.REJECTED}
@@ -81,15 +81,16 @@ def put_users(changes: Sequence[tuple[UUID, Mapping[str, Any]]]) -> list[PutResu
 def _put_user(
     users: dict[UUID, User], holder_of: dict[str, UUID], user_id: UUID, fields: Mapping[str, Any]
 ) -> PutResult:
-    username = fields.get("username")
-    if username and holder_of.setdefault(username, user_id) != user_id:
-        message = f"The username {username!r} belongs to another user; choose another, or leave it out."
+    known = users.get(user_id)
+    username = fields.get("username", known.username if known else "") or str(user_id)
+    if holder_of.setdefault(username, user_id) != user_id:
+        message = f"The username {username!r} belongs to another user; choose another for one of the two."
         return PutResult(user_id, PutStatus.REJECTED, "username_taken", message)
     status = PutStatus.UPDATED if user_id in users else PutStatus.CREATED
     user = users.setdefault(user_id, User(pk=user_id, username=str(user_id), password=make_password(None)))
     for name, value in fields.items():
         setattr(user, name, value)
-    user.username = user.username or str(user_id)
+    user.username = username
     return PutResult(user_id, status)
 
 

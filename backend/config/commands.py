@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
@@ -21,10 +22,12 @@ class OperatorCommand(BaseCommand):
             return super().execute(*args, **options)
         except RecsysError as error:
             raise CommandError(str(error)) from error
-        except (OperationalError, ProgrammingError) as error:
+        except (OperationalError, ProgrammingError, psycopg.Error) as error:
             reason = str(error).partition("\n")[0]
             message = f"The database failed ({reason}); check that it is up and run manage.py migrate."
             raise CommandError(message) from error
+        except OSError as error:
+            raise CommandError(f"{error}; name another path, or mend this one.") from error
         except KeyboardInterrupt as error:
             message = "Interrupted. What was committed stays; run the same command again to continue."
             raise CommandError(message, returncode=INTERRUPTED) from error

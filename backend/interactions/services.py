@@ -58,9 +58,10 @@ class EventResult:
 
 
 # A deleted user or startup would fail the whole batch at its commit: the locks, which the foreign
-# keys take anyway, keep those found here from vanishing until then.
+# keys take anyway, keep those found here from vanishing until then. Users are locked harder, in order:
+# the same acts sent twice at once, in whatever order, then wait for each other and never deadlock.
 EXISTING_SQL = {
-    "user": "SELECT id FROM accounts_user WHERE id = ANY(%s::uuid[]) ORDER BY id FOR KEY SHARE",
+    "user": "SELECT id FROM accounts_user WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
     "startup": "SELECT id FROM startups_startup WHERE id = ANY(%s::uuid[]) ORDER BY id FOR KEY SHARE",
 }
 INSERT_SQL = """

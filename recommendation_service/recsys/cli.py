@@ -25,6 +25,10 @@ from recsys.training.script import add_data_flags, add_models_flag, exit_code, t
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run one command; returns the exit code."""
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         prog="recsys", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_benchmark(commands)
     _add_import(commands)
     options = parser.parse_args(argv)
-    return exit_code(lambda: options.run(options))
+    options.run(options)
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -71,6 +71,8 @@ def read_config(path: Path | None = None) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; set RECSYS_CONFIG or restore the file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); set RECSYS_CONFIG or mend it.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(config, dict):

@@ -151,3 +151,16 @@ def test_a_person_reads_and_changes_only_themselves(person: tuple[User, Api], ma
     assert error_of(api.put("/users", [{"id": str(user.pk)}])) == (403, "services_only")
     other.refresh_from_db()
     assert other.interests == ["Theirs"]
+
+
+def test_an_id_that_is_anothers_username_spoils_no_other(api: Api, make_user: Make) -> None:
+    taken, good = uuid4(), uuid4()
+    make_user(username=str(taken))
+
+    body = api.put("/users", {"users": [{"id": str(good)}, {"id": str(taken)}]}).json()
+
+    assert [(each["status"], each["error"]) for each in body["results"]] == [
+        ("created", None),
+        ("rejected", "username_taken"),
+    ]
+    assert User.objects.filter(pk=good).exists()

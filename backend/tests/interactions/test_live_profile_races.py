@@ -149,3 +149,28 @@ def test_the_same_event_posted_at_once_is_one_row(make_user: Make, make_startup:
 
     assert sorted(statuses) == ["created", *["duplicate"] * 5]
     assert UserInteraction.objects.count() == 1
+
+
+def test_the_same_acts_sent_at_once_in_other_orders_never_deadlock(
+    make_user: Make, make_startup: Make, redis: Redis
+) -> None:
+    users, startup = [make_user() for _ in range(5)], make_startup()
+    events = [NewEvent(users[n % 5].pk, startup.pk, "view", event_id=uuid4()) for n in range(300)]
+    statuses: list[str] = []
+    together = threading.Barrier(3)
+
+    def send(batch: Sequence[NewEvent]) -> None:
+        together.wait(timeout=10)
+        try:
+            statuses.extend(result.status for result in record_events(batch))
+        finally:
+            connection.close()
+
+    senders = [threading.Thread(target=send, args=(batch,)) for batch in (events, events[::-1], events)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(timeout=30)
+
+    assert sorted(statuses) == ["created"] * 300 + ["duplicate"] * 600
+    assert UserInteraction.objects.count() == 300

@@ -25,6 +25,10 @@ ALWAYS_TRAINED = ("popularity", "content")
 
 def run_training(name: str, description: str, argv: Sequence[str] | None = None) -> int:
     """`train_<name>.py`: train one recommender with popularity and content, publish, print its figures."""
+    return exit_code(lambda: _run_training(name, description, argv))
+
+
+def _run_training(name: str, description: str, argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,7 +39,7 @@ def run_training(name: str, description: str, argv: Sequence[str] | None = None)
     fields = [field.name for field in dataclasses.fields(RECOMMENDERS[name][1])]
     overrides = {name: {f: getattr(options, f) for f in fields if getattr(options, f) is not None}}
     names = (*ALWAYS_TRAINED, name)
-    return exit_code(lambda: train_from_options(options, names, overrides, kind=name))
+    train_from_options(options, names, overrides, kind=name)
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +121,9 @@ def exit_code(job: Callable[[], Any]) -> int:
     except RecsysError as error:
         logging.getLogger(__name__).info("failed: %s", error)
         sys.stderr.write(f"Error: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"Error: {error}; name another path, or mend this one.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; what was served before is still served.\n")

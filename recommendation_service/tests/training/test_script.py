@@ -23,12 +23,12 @@ DOCUMENTED = [
 ]
 
 
-def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     places = {"RECSYS_MODELS_DIR": str(tmp_path / "models"), "RECSYS_LOGS_DIR": str(tmp_path / "logs")}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=SERVICE,
-        env={**os.environ, **places},
+        env={**os.environ, **places, **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -101,3 +101,22 @@ def test_a_failed_training_says_why_in_its_log(three_files: Path, tmp_path: Path
     assert missing.returncode == 1
     logs = [path.read_text() for path in (tmp_path / "logs").glob("als-*.log")]
     assert any("none.npz does not exist" in log for log in logs)
+
+
+@pytest.mark.parametrize("config", ["/proc/none.yaml", "/usr"])
+def test_a_configuration_that_cannot_be_read_is_one_line(tmp_path: Path, config: str) -> None:
+    done = run(tmp_path, "train_als.py", RECSYS_CONFIG=config)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {Path(config).resolve()}")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_logs_folder_that_is_a_file_is_one_line(three_files: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("not a folder")
+
+    done = run(tmp_path, "train_als.py", "--data", str(three_files))
+
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
