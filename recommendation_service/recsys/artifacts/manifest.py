@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from recsys.datasets.files import check_descriptions, check_files
 from recsys.errors import ArtifactError, DataError
 
 FORMAT_VERSION = 1
+VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 SHARED_FILES = (USER_MAPPING_FILE, ITEM_MAPPING_FILE, CATALOGUE_FILE, *ROWS_FILES.values())
 
 
@@ -104,6 +106,12 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
         raise ArtifactError(str(error)) from error
     for name in ("version", "created_at", "code_version"):
         _check(path, name, getattr(manifest, name), str, "text")
+    if not VERSION.fullmatch(manifest.version):
+        raise ArtifactError(
+            f"{path} says version: {manifest.version!r:.80}, not one of a release; train again."
+        )
+    if not manifest.recommenders:
+        raise ArtifactError(f"{path} names no recommender, so nothing could answer; train again.")
     for name in ("dataset", "libraries", "facts"):
         _check(path, name, getattr(manifest, name), dict, "a mapping")
     try:
@@ -132,6 +140,8 @@ def _check_entry(path: Path, recommender: str, entry: RecommenderEntry) -> None:
         _check(path, f"{recommender}.metrics.metrics.{metric}", figure, dict, "a mapping")
         for name in ("mean", "low"):
             _check_number(path, f"{recommender}.metrics.metrics.{metric}.{name}", figure.get(name))
+    if not entry.golden.get("top"):
+        raise ArtifactError(f"{path} asks {recommender} no golden query; train again.")
     _check(path, f"{recommender}.files", entry.files, list, "a list")
     if not entry.files:
         raise ArtifactError(f"{path} says {recommender} has no files; train again.")

@@ -61,7 +61,11 @@ def test_a_half_written_file_is_seen(folder: Path) -> None:
     [
         (lambda m: m["recommenders"]["als"]["recipe"].update(factors=64), "says 64 columns"),
         (lambda m: m["recommenders"]["als"]["golden"]["scores"].reverse(), "does not answer as it did"),
-        (lambda m: m["recommenders"]["als"]["golden"].pop("top"), "golden query of als"),
+        (lambda m: m["recommenders"]["als"]["golden"].update(top=[], scores=[]), "asks als no golden query"),
+        (lambda m: m["recommenders"]["als"]["golden"].pop("scores"), "golden query of als"),
+        (lambda m: m.update(version="a\nb"), "says version"),
+        (lambda m: m.update(version=None), "says version"),
+        (lambda m: m.update(recommenders={}), "names no recommender"),
         (lambda m: m.update(format_version=9), "format version 9"),
         (lambda m: m.pop("dataset"), "lacks a field"),
         (lambda m: m["recommenders"].update(oracle=m["recommenders"]["als"]), "oracle"),
