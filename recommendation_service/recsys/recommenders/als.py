@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +12,7 @@ from recsys.engines import implicit_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import Recommender, load_array
+from recsys.recommenders.base import VectorRecommender, load_array
 from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Array, ProgressCallback
 
 ENGINES = {"implicit": implicit_engine}  # one for each name of als_config.ENGINE_NAMES
@@ -22,7 +21,7 @@ USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
 
 
-class ALSRecommender(Recommender):
+class ALSRecommender(VectorRecommender):
     """Latent factors whose dot product is the score of an item for a user.
 
     A history is folded in: the user's factors are solved exactly from it with the item factors
@@ -63,11 +62,9 @@ class ALSRecommender(Recommender):
         lhs, rhs, _ = self._normal_equations(history)
         return np.linalg.solve(lhs, rhs.sum(axis=0)).astype(np.float32)
 
-    def score_batch(self, histories: Sequence[History]) -> Float32Array:
-        """(n_histories, n_items) dot products of the folded-in users with every item."""
-        self.check_fitted()
-        users = np.stack([self.fold_in(history) for history in histories])
-        return users @ self.item_factors.T
+    def user_vector(self, history: History) -> Float32Array:
+        """(factors,) the user folded in."""
+        return self.fold_in(history)
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n_history, n) exact shares: each column adds up to that item's score.

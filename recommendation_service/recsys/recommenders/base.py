@@ -130,6 +130,25 @@ class Recommender(ABC):
         return allowed
 
 
+class VectorRecommender(Recommender):
+    """Scores are inner products: a user's vector from the history, times a vector an item."""
+
+    @abstractmethod
+    def user_vector(self, history: History) -> Float32Array:
+        """(d,) float32; its product with an item's vector is the raw score."""
+
+    @abstractmethod
+    def item_vectors(self) -> Float32Array:
+        """(n_items, d) float32."""
+
+    def score_batch(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, n_items) products of each user's vector with every item's."""
+        self.check_fitted()
+        users = np.stack([self.user_vector(history) for history in histories])
+        scores: Float32Array = users @ self.item_vectors().T
+        return scores
+
+
 def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None) -> Recommendation:
     """The highest scores among the allowed items, best first; ties go to the lower item index.
 
