@@ -141,7 +141,7 @@ def _without_acts(served: Served, item_indices: Int32Array, levels: Float32Array
     popular = "Popular lately" if served.has_recent_acts(now_s) else "Popular"
     reasons = []
     for item_index, level in zip(item_indices, levels, strict=True):
-        startup = served.startups[item_index]
+        startup = served.startup(int(item_index))
         if new[item_index]:
             reasons.append(f"New in {startup.industry}" if startup and startup.industry else "New here")
         elif level >= POPULAR_FROM:

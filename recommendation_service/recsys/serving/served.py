@@ -22,6 +22,8 @@ from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array
 RETRY_FETCH_S = 1.0  # a catalogue that could not be fetched is not asked for with every request
 RECENT_ACTS_S = 45 * 86_400.0  # older than this, what is popular in the data is not popular lately
 NEW_STARTUP_S = 30 * 86_400.0
+CODED_FIELDS = ("industry", "country", "stage")
+UNKNOWN_CODE = -1
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,14 @@ class Served:
     """What a release and the live catalogue know together; never changed, only replaced.
 
     `items` is the release's index space with the startups it does not know appended, the newest
-    first; `startups` (what is known of each), `active` and `created_at` (UTC s) are aligned with
-    it. `owned` maps a user to the indices of their own startups.
+    first; `active` and `created_at` (UTC s) are aligned with it. `owned` maps a user to the
+    indices of their own startups.
     """
 
     release: Release
     live: LiveCatalogue
     items: IdMap
-    startups: tuple[CatalogueItem | None, ...]
+    _startups: tuple[CatalogueItem | None, ...]
     active: BoolArray
     created_at: Float64Array
     owned: Mapping[str, Int32Array]
@@ -76,9 +78,28 @@ class Served:
             if matrix is not None
         }
 
+    def codes(self, field: str) -> tuple[Int32Array, Mapping[str, int]]:
+        """A field of every startup as small numbers, and the number of each value.
+
+        Args:
+            field: one of CODED_FIELDS.
+
+        Returns:
+            (n_items,) int32 codes, -1 where the value is not known, and lower-cased value -> code.
+        """
+        return self._codes[field]
+
+    @cached_property
+    def _codes(self) -> Mapping[str, tuple[Int32Array, Mapping[str, int]]]:
+        return {field: _encode(field, self._startups) for field in CODED_FIELDS}
+
+    def startup(self, item_index: int) -> CatalogueItem | None:
+        """What is known of a startup, if anything."""
+        return self._startups[item_index]
+
     def name_of(self, item_index: int) -> str:
         """What a person calls a startup; its id when no name is known."""
-        startup = self.startups[item_index]
+        startup = self.startup(item_index)
         return startup.name if startup is not None and startup.name else self.items.ids[item_index]
 
 
@@ -99,6 +120,16 @@ def combine(release: Release, live: LiveCatalogue) -> Served:
         owned=_owned(items, startups, live),
         recommenders=_extended(release.recommenders, newest_first),
     )
+
+
+def _encode(field: str, startups: tuple[CatalogueItem | None, ...]) -> tuple[Int32Array, Mapping[str, int]]:
+    vocabulary: dict[str, int] = {}
+    codes = np.full(len(startups), UNKNOWN_CODE, np.int32)
+    for index, startup in enumerate(startups):
+        value = getattr(startup, field, "").lower()
+        if value:
+            codes[index] = vocabulary.setdefault(value, len(vocabulary))
+    return codes, vocabulary
 
 
 def _active(items: IdMap, startups: tuple[CatalogueItem | None, ...], live: LiveCatalogue) -> BoolArray:
