@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
 import time
+from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from recsys.artifacts.release import Release
 from recsys.serving.answers import RankedList
 
 logger = logging.getLogger(__name__)
-
-READ_ATTEMPTS = 50
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -69,11 +69,14 @@ class ReleaseMetrics:
     def __init__(self) -> None:
         self._version: str | None = None
 
-    def on_loaded(self, release: Release) -> None:
-        """Another release is served."""
-        created_at_s = None if release.manifest is None else _timestamp(release.manifest.created_at)
+    def on_loaded(self, release: Release | None) -> None:
+        """Another release is served, or none any more."""
         if self._version is not None:
             RELEASE_INFO.labels(self._version).set(0)
+        self._version = None
+        if release is None:
+            return
+        created_at_s = None if release.manifest is None else _timestamp(release.manifest.created_at)
         self._version = release.version
         RELEASE_INFO.labels(release.version).set(1)
         RELEASE_FAILING.set(0)
@@ -96,15 +99,26 @@ def _timestamp(created_at: str) -> float | None:
         return None
 
 
+class _WorkersCollector(MultiProcessCollector):
+    """Leaves out a file that a worker has created and not yet sized; read, it would fail all others."""
+
+    def collect(self) -> Iterable[Metric]:
+        folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        sized = [str(path) for path in folder.glob("*.db") if _size(path) > 0]
+        return self.merge(sized, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # of a worker that is gone
+        return 0
+
+
 def render_metrics() -> Response:
     """All metrics, of all workers where there are several."""
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return Response(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    for _ in range(READ_ATTEMPTS - 1):
-        try:
-            return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-        except struct.error:  # a worker has created its file this instant and not yet sized it
-            continue
+    _WorkersCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
