@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from recsys.datasets.files import sync_file
+from recsys.errors import ArtifactError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, MODEL_FILE, USER_FACTORS_FILE
 
 POINTER = "current"
@@ -31,25 +33,66 @@ ROWS_FILES = {
 LAST_EVENT_FILE = "history_last_event_at.npy"  # only when the dataset knows the times
 
 
-def current_version_key(models_dir: Path) -> tuple[object, ...] | None:
-    """What identifies the files to serve; it changes when others should be loaded.
+class Identity(NamedTuple):
+    """What changes when a file is replaced (`inode`) or written to (the others)."""
 
-    A link read, or five `stat` calls where documented files lie there by themselves, whole or not.
-    None when there is nothing at all.
+    inode: int
+    modified_ns: int
+    size: int
+
+
+def current_version_key(models_dir: Path) -> tuple[object, ...] | None:
+    """What identifies the files to serve; it changes when they should be loaded, or loaded again.
+
+    The pointer and a `stat` of each file behind it, or of the five documented files where they lie
+    there by themselves, whole or not. None when there is nothing at all.
     """
     pointer = models_dir / POINTER
     if pointer.is_symlink():
-        return (str(pointer.readlink()),)
-    key = tuple(_identity(models_dir / name) for name in DOCUMENTED_FILES)
-    return key if any(key) else None
+        return str(pointer.readlink()), *_identities(pointer)
+    documented = tuple(file_identity(models_dir / name) for name in DOCUMENTED_FILES)
+    kept = tuple(folder.name for folder in release_dirs(models_dir))
+    at_pointer = file_identity(pointer)
+    return (at_pointer, documented, kept) if at_pointer or any(documented) or kept else None
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def file_identity(path: Path) -> Identity | None:
+    """What a path names now; None when it names nothing."""
     try:
         facts = path.stat()
     except OSError:
         return None
-    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+    return Identity(facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+def _identities(folder: Path) -> list[tuple[str, Identity | None]]:
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    return [(path.name, file_identity(path)) for path in paths]
+
+
+def check_pointer(models_dir: Path) -> None:
+    """Refuse a models folder whose releases nothing points to.
+
+    Raises:
+        ArtifactError: the pointer is gone or is no link, with how to make it.
+    """
+    pointer = models_dir / POINTER
+    if pointer.is_symlink():
+        return
+    kept = release_dirs(models_dir)
+    if pointer.exists():
+        mend = f"move it away (mv {pointer} {models_dir / 'not-a-link'}), then "
+        what = f"{pointer} is not a link to a release"
+    elif kept and not any((models_dir / name).is_file() for name in DOCUMENTED_FILES):
+        mend, what = "", f"{pointer} is missing though releases are kept"
+    else:
+        return
+    newest = kept[-1].name if kept else None
+    make = f"point it to a kept one: ln -s {RELEASES}/{newest} {pointer}." if newest else "train again."
+    raise ArtifactError(f"{what}; {mend}{make}")
 
 
 def current_release_dir(models_dir: Path) -> Path | None:
@@ -77,8 +120,9 @@ def publishing(models_dir: Path) -> Iterator[None]:
 
 def point_to(models_dir: Path, release: Path) -> None:
     """Make a kept release the served one: one atomic rename, then the documented links."""
+    _move_aside(models_dir, release.name, (POINTER,))
     _replace_link(models_dir / POINTER, Path(RELEASES) / release.name)
-    _move_plain_files_aside(models_dir, release.name)
+    _move_aside(models_dir, release.name, DOCUMENTED_FILES)
     for name in DOCUMENTED_FILES:
         if (release / name).exists():
             _replace_link(models_dir / name, Path(POINTER) / name)
@@ -103,15 +147,12 @@ def _replace_link(link: Path, target: Path) -> None:
     aside.replace(link)
 
 
-def _move_plain_files_aside(models_dir: Path, version: str) -> None:
-    """Files somebody put under the documented names are kept, in a folder of their own."""
-    plain = [
-        models_dir / n
-        for n in DOCUMENTED_FILES
-        if (models_dir / n).is_file() and not (models_dir / n).is_symlink()
-    ]
+def _move_aside(models_dir: Path, version: str, links: Sequence[str]) -> None:
+    """What somebody put under the names of our links is kept, in a folder of its own."""
+    paths = [models_dir / name for name in links]
+    plain = [path for path in paths if path.exists() and not path.is_symlink()]
     if plain:
         folder = models_dir / f"before-{version}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for path in plain:
             path.replace(folder / path.name)

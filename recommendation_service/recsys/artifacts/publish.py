@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -231,7 +232,10 @@ def _library_versions() -> dict[str, str]:
 
 
 def _sync_folder(folder: Path) -> None:
+    """To the disk; and read-only from now on, since a reader may have a file mapped."""
     for path in folder.iterdir():
+        with suppress(PermissionError):  # one carried over may belong to somebody else
+            path.chmod(0o444)
         sync_file(path)
     sync_file(folder)
 

@@ -20,8 +20,11 @@ from recsys.artifacts.layout import (
     MANIFEST_FILE,
     ROWS_FILES,
     USER_MAPPING_FILE,
+    Identity,
+    check_pointer,
     current_release_dir,
     current_version_key,
+    file_identity,
 )
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.datasets.catalogue import CatalogueItem
@@ -29,7 +32,7 @@ from recsys.datasets.id_map import IdMap
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
-from recsys.recommenders.base import Recommender, load_array
+from recsys.recommenders.base import Recommender, is_mapped, load_array
 from recsys.recommenders.table import recommender_class
 from recsys.types import Float32Array, Float64Array, History
 
@@ -43,6 +46,8 @@ class Release:
     `items` is that space: the ALS mapping first, then startups nobody had acted on. `catalogue`
     is aligned with it (None where nothing is known of a startup). `notice` is what every answer
     from this release must admit to, if anything.
+    `mapped_files` are those that answers are made from while they lie there, as they were before
+    they were verified: who writes to one of them harms this process.
     """
 
     version: str
@@ -55,6 +60,7 @@ class Release:
     user_items: csr_matrix | None = None
     last_event_at: Float64Array | None = None
     notice: str | None = None
+    mapped_files: Mapping[Path, Identity | None] = field(default_factory=dict)
     _score_ranges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def history_of(self, user_id: str) -> History | None:
@@ -91,6 +97,7 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
             not answer its own golden queries as it did when it was made.
     """
     manifest = Manifest.load(folder / MANIFEST_FILE)
+    mapped_files = _mapped_files(folder, manifest)
     if verify:
         manifest.check_files(folder)
     user_mapping, item_mapping = _load_mappings(folder)
@@ -118,6 +125,7 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
         manifest,
         user_items,
         last_event_at,
+        mapped_files=mapped_files,
         _score_ranges={name: entry.score_range for name, entry in manifest.recommenders.items()},
     )
     check_golden_queries(release)
@@ -163,6 +171,7 @@ def open_current(models_dir: Path, *, verify: bool = True) -> Release:
         ArtifactError: "Model loading failed: ..." with the reason and the mend.
     """
     try:
+        check_pointer(models_dir)
         folder = current_release_dir(models_dir)
         if folder is not None:
             return open_release(folder, verify=verify)
@@ -198,6 +207,11 @@ def _answers_as_before(recommender: Recommender, golden: Mapping[str, Any]) -> b
     history = History(np.array(golden["item_indices"], np.int32), np.array(golden["weights"], np.float32))
     scores = recommender.score_batch([history])[0][golden["top"]]
     return bool(np.allclose(scores, golden["scores"], rtol=1e-3, atol=1e-4))
+
+
+def _mapped_files(folder: Path, manifest: Manifest) -> dict[Path, Identity | None]:
+    arrays = {folder / name: facts for name, facts in manifest.files.items() if name.endswith(".npy")}
+    return {path: file_identity(path) for path, facts in arrays.items() if is_mapped(facts["bytes"])}
 
 
 def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recommender:

@@ -16,6 +16,10 @@ from recsys.errors import ArtifactError, InvalidRequestError, NotFittedError
 from recsys.progress import ignore_progress
 from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressCallback, Recommendation
 
+# A mapped file that somebody truncates in place kills its readers (SIGBUS); what was read cannot. Above
+# this size, one copy for all workers is worth more. It is a file's size, and a few files make a release.
+READ_BELOW_BYTES = 16 * 1024 * 1024
+
 NO_ITEMS = Recommendation(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
@@ -174,19 +178,26 @@ def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None
     return Recommendation(chosen[order].astype(np.int32), masked[chosen[order]].astype(np.float32))
 
 
+def is_mapped(n_bytes: int) -> bool:
+    """Whether `load_array` maps a file of this size rather than reading it."""
+    return n_bytes >= READ_BELOW_BYTES
+
+
 def load_array(path: Path, *, columns: int | None = None, mapped: bool = True) -> NDArray[Any]:
     """One `.npy` of finite numbers, read-only; never unpickles.
 
     Args:
         path: the file.
         columns: how many it must have.
-        mapped: memory-map it. Only for files nobody ever writes to, as those of a release folder.
+        mapped: memory-map it if it is not small (READ_BELOW_BYTES). Only for files nobody ever writes
+            to, as those of a release folder.
 
     Raises:
         ArtifactError: it is missing, is not a plain array of finite numbers, or has another number
             of columns.
     """
     try:
+        mapped = mapped and is_mapped(path.stat().st_size)
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         array.flags.writeable = False
     except FileNotFoundError:

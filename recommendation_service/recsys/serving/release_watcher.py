@@ -7,9 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from recsys.artifacts.layout import current_version_key, release_dirs
+from recsys.artifacts.layout import current_version_key, file_identity, release_dirs
 from recsys.artifacts.release import Release, open_current, open_release
 from recsys.errors import RecsysError
 
@@ -20,11 +21,12 @@ RETRY_FAILED_S = 60.0  # a full disk or a wrong permission may be mended without
 
 
 class ReleaseWatcher:
-    """Holds the served release; a thread looks for another one twice a second.
+    """Holds the served release; a thread looks twice a second for another one, and after its files.
 
     A release is loaded and verified beside the old one, then one reference changes; one that
-    cannot be loaded leaves the old one in place. When it was started before a fork, the first
-    use in the new process starts a thread there.
+    cannot be loaded leaves the old one in place, unless somebody has written to the very files
+    that the old one is answered from: then the newest kept release that is whole is served. When
+    it was started before a fork, the first use in the new process starts a thread there.
     """
 
     def __init__(
@@ -32,10 +34,13 @@ class ReleaseWatcher:
         models_dir: Path,
         *,
         warm: Callable[[Release], None],
-        on_loaded: Callable[[Release], None],
+        on_loaded: Callable[[Release | None], None],
         on_failure: Callable[[str], None],
     ) -> None:
-        """`warm` prepares a release before it is served; the others are told what happened."""
+        """`warm` prepares a release before it is served; the others are told what happened.
+
+        `on_loaded` is told None when nothing can be served any more.
+        """
         self._models_dir = models_dir
         self._warm = warm
         self._on_loaded = on_loaded
@@ -63,19 +68,20 @@ class ReleaseWatcher:
         return self._failure
 
     def check(self, now_s: float | None = None) -> None:
-        """Load what should be served if that is not what is served.
+        """Load what should be served if that is not what is served, or is not what it was.
 
-        A release that failed is tried again after a minute, another one at once.
+        A release that failed is tried again after a minute, another or a changed one at once.
         """
         now_s = time.monotonic() if now_s is None else now_s
         with self._checking:
             key, unreadable = self._current_key()
-            if key == self._checked_key and (self._failure is None or now_s < self._retry_at_s):
+            waits = self._failure is None or now_s < self._retry_at_s
+            if key == self._checked_key and waits and not _is_written_to(self._release):
                 return
             self._checked_key, self._retry_at_s = key, now_s + RETRY_FAILED_S
             if unreadable is not None:
                 self._fail(unreadable)
-            elif key is not None:
+            elif key is not None or self._release is not None:
                 self._load()
 
     def start(self) -> None:
@@ -109,33 +115,42 @@ class ReleaseWatcher:
     def _load(self) -> None:
         started_s, before = time.monotonic(), self._release
         try:
-            release = open_current(self._models_dir)
-            self._warm(release)
-            self._release = release
-            self._on_loaded(release)
+            release = self._serve(lambda: open_current(self._models_dir))
         except RecsysError as error:
-            self._release = before or self._newest_kept()
+            self._serve_what_is_whole(before)
             self._fail(str(error))
         except Exception as error:  # whatever a damaged file can raise, the old release stays
             logger.exception("release cannot be loaded")
-            self._release = before or self._newest_kept()
+            self._serve_what_is_whole(before)
             self._fail(f"Model loading failed: {type(error).__name__}: {error}; train again.")
         else:
             self._failure = None
             seconds = time.monotonic() - started_s
             logger.info("release loaded version=%s seconds=%.2f", release.version, seconds)
 
-    def _newest_kept(self) -> Release | None:
-        """The newest kept release that is whole: for a process that starts on a damaged one."""
+    def _serve(self, open_it: Callable[[], Release]) -> Release:
+        """Open a release, warm it, serve it and tell."""
+        release = open_it()
+        self._warm(release)
+        self._release = release
+        self._on_loaded(release)
+        return release
+
+    def _serve_what_is_whole(self, before: Release | None) -> None:
+        """After a failure: what was served before; if that cannot be, the newest kept whole release."""
+        self._release = before
+        if before is not None and not _is_written_to(before):
+            return
         for folder in reversed(release_dirs(self._models_dir)):
             try:
-                release = open_release(folder)
-                self._warm(release)
+                self._serve(partial(open_release, folder))
             except Exception as error:  # as in _load
                 logger.warning("kept release not served folder=%s reason=%s", folder.name, error)
             else:
-                return release
-        return None
+                return
+        self._release = None
+        if before is not None:
+            self._on_loaded(None)
 
     def _fail(self, failure: str) -> None:
         served = "nothing" if self._release is None else self._release.version
@@ -155,3 +170,15 @@ class ReleaseWatcher:
                 self._fail(f"Model loading failed: {type(error).__name__}: {error}; see the log.")
             if self._stop.wait(POLL_S):
                 return
+
+
+def _is_written_to(release: Release | None) -> bool:
+    """Whether a file that answers are made from was changed in place.
+
+    One that was replaced or deleted is still there for those who have it mapped.
+    """
+    for path, before in release.mapped_files.items() if release is not None else ():
+        now = file_identity(path)
+        if now is not None and before is not None and now.inode == before.inode and now != before:
+            return True
+    return False

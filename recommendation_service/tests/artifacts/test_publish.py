@@ -127,6 +127,7 @@ def test_a_served_manifest_that_lies_does_not_stop_the_next(
     path = tmp_path / "current" / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
+    path.chmod(0o644)
     path.write_text(json.dumps(manifest))
 
     release = publish_release(tmp_path, dataset, [one for one in trained if one.recommender.name == "als"])
@@ -242,6 +243,17 @@ def test_files_put_under_the_documented_names_by_hand_are_kept(
     kept = list(tmp_path.glob("before-*"))
     assert len(kept) == 1
     assert {path.name for path in kept[0].iterdir()} == set(DOCUMENTED_FILES)
+
+
+def test_a_published_file_cannot_be_written_to_and_its_folder_can_be_removed(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    for _ in range(2):  # the second carries files of the first over
+        publish_release(tmp_path, dataset, trained, keep=1)
+        trained = trained[:1]
+
+    (folder,) = release_dirs(tmp_path)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
 
 
 def test_two_publishers_at_once_make_two_whole_releases(

@@ -21,8 +21,12 @@ from recsys.errors import ArtifactError
 
 @pytest.fixture
 def folder(tmp_path: Path, dataset: Dataset, trained: list[Trained]) -> Path:
+    """A release that a test may write to."""
     version = publish_release(tmp_path, dataset, trained).version
-    return tmp_path / "releases" / version
+    folder = tmp_path / "releases" / version
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    return folder
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -177,7 +181,7 @@ def five_files(folder: Path, tmp_path: Path) -> Path:
     alone = tmp_path / "alone"
     alone.mkdir()
     for name in DOCUMENTED_FILES:
-        shutil.copy(folder / name, alone / name)
+        shutil.copyfile(folder / name, alone / name)
     return alone
 
 

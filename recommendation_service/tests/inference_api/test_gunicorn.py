@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,15 +16,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from scipy.sparse import csr_matrix, random_array
 
 from embedded_services import stop_services
-from recsys.artifacts.publish import publish_release
+from recsys.artifacts.publish import Trained, publish_release
 from recsys.artifacts.release import Release
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.user_items import Dataset
+from recsys.recommenders.base import is_mapped
+from recsys.recommenders.table import make_recommender
 
 SERVICE_ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
@@ -146,6 +154,7 @@ def test_a_damaged_release_is_told_and_the_old_one_answers_on(
     damaged = models_dir / "releases" / "damaged"
     shutil.copytree(models_dir / "current", damaged)
     factors = damaged / "als_v1_item_factors.npy"
+    factors.chmod(0o644)
     factors.write_bytes(factors.read_bytes()[:-1] + b"\x7f")
     for target in (pointer, Path("releases/damaged")):
         aside = models_dir / ".next"
@@ -165,6 +174,49 @@ def test_a_damaged_release_is_told_and_the_old_one_answers_on(
     third = publish_again().version
     until(lambda: server.metric("recs_release_info", version=third) == 2, server)
     assert server.metric("recs_release_load_failing") == 0
+
+
+def publish_mapped(models_dir: Path) -> tuple[str, str]:
+    """Two releases with item factors large enough to be mapped, the second served; their versions."""
+    n_items, factors = 70_000, 64
+    assert is_mapped(n_items * factors * 4)
+    acts = random_array((20, n_items), density=0.001, dtype=np.float32, random_state=1).tocsr()
+    world = Dataset(
+        csr_matrix(acts), IdMap(f"u{n:02}" for n in range(20)), IdMap(f"s{n:02}" for n in range(n_items))
+    )
+    als = make_recommender("als", factors=factors, iterations=1).fit(world)
+    trained = [Trained(als, vars(als.config), 0.0, 0.0)]
+    return publish_release(models_dir, world, trained).version, publish_release(
+        models_dir, world, trained
+    ).version
+
+
+def test_a_mapped_array_truncated_in_place_costs_workers_and_not_the_service(
+    start: Callable[..., Server], tmp_path: Path, synced: object
+) -> None:
+    """A worker that reads past its end dies by SIGBUS; the next one starts on the kept release."""
+    models_dir = tmp_path / "large"
+    kept, served = publish_mapped(models_dir)
+    server = start(RECSYS_MODELS_DIR=str(models_dir))
+    until(lambda: server.metric("recs_release_info", version=served) == 2, server)
+    worker = int(re.findall(r"Booting worker with pid: (\d+)", server.log())[0])
+
+    factors = models_dir / "current" / "als_v1_item_factors.npy"
+    factors.chmod(0o644)
+    os.truncate(factors, 4096)
+    with contextlib.suppress(OSError, HTTPException):  # whoever is asked before its watcher looks dies
+        server.ask("/recommend?user_id=anna")
+    with contextlib.suppress(ProcessLookupError):  # and one does for certain
+        os.kill(worker, signal.SIGBUS)
+
+    until(lambda: server.log().count("Booting worker") >= 3, server)
+    until(lambda: server.metric("recs_release_info", version=kept) == 2, server)
+    for _ in range(10):
+        status, answer = server.ask("/recommend?user_id=anna")
+        assert (status, answer["model_version"], answer["method_used"]) == (200, kept, "als")
+    assert server.metric("recs_release_load_failing") == 1
+    assert "als_v1_item_factors.npy has 4,096 bytes" in server.ask("/health/ready")[1]["release_failure"]
+    assert "SIGBUS" in server.log()
 
 
 def test_it_starts_with_no_release_and_takes_the_first_one(
@@ -209,6 +261,9 @@ def test_metrics_of_an_earlier_run_are_forgotten_at_start(
     assert list((tmp_path / "metrics").glob("*.db"))
     second = start(**kept)
     assert second.metric("recs_answers_total", endpoint="popular") == 0
+    (tmp_path / "metrics" / "counter_1.db").touch()  # by a worker that died before it wrote
+    second.ask("/popular")
+    assert second.metric("recs_answers_total", endpoint="popular") == 1
 
 
 def test_it_stops_cleanly_and_leaves_nothing_behind(start: Callable[..., Server], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from recsys.artifacts.publish import Trained, publish_release
-from recsys.artifacts.release import Release
+from recsys.artifacts.release import Release, check_golden_queries
 from recsys.datasets.user_items import Dataset
+from recsys.recommenders import base
 from recsys.serving import release_watcher
 from recsys.serving.release_watcher import RETRY_FAILED_S, ReleaseWatcher
 
@@ -29,8 +31,8 @@ class Events:
         self.failures: list[str] = []
         self.another_loaded = threading.Event()
 
-    def on_loaded(self, release: Release) -> None:
-        self.loaded.append(release.version)
+    def on_loaded(self, release: Release | None) -> None:
+        self.loaded.append("nothing" if release is None else release.version)
         self.another_loaded.set()
 
 
@@ -62,9 +64,20 @@ def watch(events: Events) -> Iterator[Callable[[Path], ReleaseWatcher]]:
 def damage(models_dir: Path, name: str = "als_v1_item_factors.npy") -> None:
     """Flip one byte of a file of the served release, beside the file readers may have open."""
     path = models_dir / "current" / name
+    content = flipped(path)
+    path.unlink()
+    path.write_bytes(content)
+
+
+def flipped(path: Path) -> bytes:
     content = bytearray(path.read_bytes())
     content[-1] ^= 0xFF
-    path.unlink()
+    return bytes(content)
+
+
+def write_in_place(path: Path, content: bytes) -> None:
+    """Into the very file that readers may have open, as a careless copy does."""
+    path.chmod(0o644)
     path.write_bytes(content)
 
 
@@ -187,6 +200,162 @@ def test_rolling_the_pointer_back_serves_the_old_release(
     aside.replace(models_dir / "current")
     watcher.check(NOW_S)
     assert watcher.release.version == first.name
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every array is memory-mapped, as large ones are."""
+    monkeypatch.setattr(base, "READ_BELOW_BYTES", 0)
+
+
+@pytest.mark.parametrize("fault", [flipped, lambda path: path.read_bytes()[:200]])
+def test_the_served_release_written_to_is_told_and_answers_on_from_memory(
+    models_dir: Path, watch, events: Events, publish_again: Callable, fault: Callable[[Path], bytes]
+) -> None:
+    publish_again()
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    served = watcher.release
+    factors = models_dir / "current" / "als_v1_item_factors.npy"
+    before = factors.read_bytes()
+
+    write_in_place(factors, fault(factors))
+    watcher.check(NOW_S + 1)
+    assert watcher.release is served
+    assert "als_v1_item_factors.npy" in (watcher.failure or "")
+    assert events.failures == [watcher.failure]
+    check_golden_queries(served)
+
+    write_in_place(factors, before)
+    watcher.check(NOW_S + 2)
+    assert watcher.failure is None
+    assert watcher.release.version == served.version
+
+
+@pytest.mark.parametrize("fault", [flipped, lambda path: path.read_bytes()[:200]])
+def test_a_mapped_release_written_to_gives_way_to_the_newest_kept_until_restored(
+    models_dir: Path,
+    watch,
+    mapped: None,
+    events: Events,
+    publish_again: Callable,
+    fault: Callable[[Path], bytes],
+) -> None:
+    kept, served = (models_dir / "current").readlink().name, publish_again().version
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    factors = models_dir / "current" / "als_v1_item_factors.npy"
+    before = factors.read_bytes()
+
+    write_in_place(factors, fault(factors))
+    watcher.check(NOW_S + 1)
+    assert watcher.release.version == kept
+    assert "als_v1_item_factors.npy" in (watcher.failure or "")
+    check_golden_queries(watcher.release)
+    watcher.check(NOW_S + 2)
+    assert len(events.failures) == 1
+
+    write_in_place(factors, before)
+    watcher.check(NOW_S + 3)
+    assert (watcher.release.version, watcher.failure) == (served, None)
+    assert events.loaded == [served, kept, served]
+
+
+def test_a_kept_release_in_service_is_watched_too(
+    models_dir: Path, watch, mapped: None, events: Events, publish_again: Callable
+) -> None:
+    """With nothing whole left nothing is served: a mapped file that was written to answers nonsense."""
+    kept = models_dir / (models_dir / "current").readlink()
+    publish_again()
+    watcher = watch(models_dir)
+    for folder in (models_dir / "current", kept):
+        watcher.check(NOW_S)
+        write_in_place(folder / "popularity_scores.npy", flipped(folder / "popularity_scores.npy"))
+    watcher.check(NOW_S)
+    assert watcher.release is None
+    assert events.loaded[-1] == "nothing"
+    assert "popularity_scores.npy" in (watcher.failure or "")
+
+
+def test_a_mapped_file_that_is_deleted_is_told_and_still_there_for_its_readers(
+    models_dir: Path, watch, mapped: None, publish_again: Callable
+) -> None:
+    publish_again()
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    served = watcher.release
+    (models_dir / "current" / "als_v1_item_factors.npy").unlink()
+    watcher.check(NOW_S + 1)
+    assert watcher.release is served
+    assert "is missing" in (watcher.failure or "")
+    check_golden_queries(served)
+
+
+def remove_pointer(models_dir: Path) -> None:
+    (models_dir / "current").unlink()
+
+
+def make_pointer_a_folder(models_dir: Path) -> None:
+    """As a copy does that follows links."""
+    shutil.copytree(models_dir / "current", models_dir / "copy")
+    (models_dir / "current").unlink()
+    (models_dir / "copy").rename(models_dir / "current")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            remove_pointer,
+            "current is missing though releases are kept; point it to a kept one: ln -s releases/",
+        ),
+        (make_pointer_a_folder, "current is not a link to a release; move it away (mv "),
+    ],
+)
+def test_a_pointer_that_points_nowhere_is_told_with_its_mend(
+    models_dir: Path, watch, fault: Callable[[Path], None], told: str
+) -> None:
+    pointer = (models_dir / "current").readlink()
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    served = watcher.release
+    fault(models_dir)
+    watcher.check(NOW_S + 1)
+    assert watcher.release is served
+    assert (watcher.failure or "").startswith("Model loading failed: ")
+    assert told in (watcher.failure or "")
+    assert f"ln -s {pointer} {models_dir / 'current'}" in (watcher.failure or "")
+
+    started_later = watch(models_dir)
+    started_later.check(NOW_S)
+    assert started_later.release.version == served.version
+    assert told in (started_later.failure or "")
+
+    if (models_dir / "current").exists():
+        (models_dir / "current").rename(models_dir / "not-a-link")
+    (models_dir / "current").symlink_to(pointer)
+    watcher.check(NOW_S + 2)
+    assert (watcher.release.version, watcher.failure) == (served.version, None)
+
+
+def test_a_models_folder_that_vanishes_is_told(models_dir: Path, watch) -> None:
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    models_dir.rename(models_dir.with_name("elsewhere"))
+    watcher.check(NOW_S + 1)
+    assert watcher.release is not None
+    assert "there is no release in" in (watcher.failure or "")
+
+
+def test_the_next_training_puts_a_folder_in_the_pointers_place_aside(
+    models_dir: Path, watch, publish_again: Callable[[], Release]
+) -> None:
+    make_pointer_a_folder(models_dir)
+    version = publish_again().version
+    watcher = watch(models_dir)
+    watcher.check(NOW_S)
+    assert (watcher.release.version, watcher.failure) == (version, None)
+    assert (models_dir / f"before-{version}" / "current" / "manifest.json").is_file()
 
 
 def truncate(path: Path) -> None:
