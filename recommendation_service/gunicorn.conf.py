@@ -4,10 +4,15 @@ INFERENCE_BIND (127.0.0.1:5001), INFERENCE_WORKERS (the cores, at most 4) and IN
 change the defaults; flags on the command line come before all of them.
 """
 
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from gunicorn import util
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
 
 SERVICE_ROOT = Path(__file__).resolve().parent
 
@@ -16,7 +21,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 bind = os.environ.get("INFERENCE_BIND", "127.0.0.1:5001")
 workers = int(os.environ.get("INFERENCE_WORKERS", min(len(os.sched_getaffinity(0)), 4)))
-worker_class = "gthread"
 threads = int(os.environ.get("INFERENCE_THREADS", "4"))
 wsgi_app = "inference_api.wsgi:app"
 chdir = str(SERVICE_ROOT)
@@ -26,6 +30,49 @@ graceful_timeout = 20
 keepalive = 5
 limit_request_line = 8190  # a long `exclude`
 control_socket_disable = True  # it would lie in the home folder, one for all services of a user
+
+UNREADABLE = {
+    LimitRequestLine: (
+        "414 URI Too Long",
+        "address_too_long",
+        f"The address has more than {limit_request_line} bytes; send fewer ids in `exclude`.",
+    ),
+    LimitRequestHeaders: (
+        "431 Request Header Fields Too Large",
+        "headers_too_large",
+        "The headers are larger than the server reads; send fewer or shorter ones.",
+    ),
+    ParseException: (
+        "400 Bad Request",
+        "bad_request",
+        "The request cannot be read; check its address, headers and body.",
+    ),
+}
+
+
+class JsonErrorWorker(ThreadWorker):
+    """Threads, as gunicorn's own; what it cannot read as a request is refused in our error shape."""
+
+    def handle_error(self, req, client, addr, exc):
+        """Answer and log; any other fault is left to gunicorn."""
+        answer = next((UNREADABLE[kind] for kind in UNREADABLE if isinstance(exc, kind)), None)
+        if answer is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        status, code, message = answer
+        self.log.warning("request refused status=%s from=%s reason=%s", status, (addr or [""])[0], exc)
+        body = json.dumps({"error": code, "message": message, "detail": {}}).encode()
+        head = (
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, head.encode() + body)
+        except OSError:
+            self.log.debug("nobody waits for the refusal")
+
+
+worker_class = JsonErrorWorker
 
 # This file is read again on every reload, in the same process: the folder is chosen once.
 METRICS_DIR_IS_OURS = "RECS_METRICS_DIR_IS_OURS"

@@ -8,11 +8,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -297,6 +299,22 @@ def test_what_cannot_work_stops_the_start_with_one_line(
     assert ran.returncode == 4
     assert f"inference_api cannot start: {message}" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_what_gunicorn_cannot_read_is_refused_in_the_one_error_shape(start: Callable[..., Server]) -> None:
+    server = start(INFERENCE_WORKERS="1")
+    status, error = server.ask(f"/recommend?user_id=anna&exclude={'x' * 9000}")
+    assert (status, error["error"], error["detail"]) == (414, "address_too_long", {})
+    assert "8190 bytes" in error["message"]
+    status, error = server.ask("/popular", **{f"X-Header-{n}": "x" for n in range(200)})
+    assert (status, error["error"]) == (431, "headers_too_large")
+    address = urllib.parse.urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), PATIENCE_S) as connection:
+        connection.sendall(b"GARBAGE\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "bad_request"
+    assert server.ask("/health/live")[0] == 200
 
 
 def test_production_with_a_key_asks_for_it(start: Callable[..., Server], synced: object) -> None:
