@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from recsys.datasets.id_map import MAX_ID_LENGTH
 from recsys.serving.router import MAX_LIMIT
+
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def as_stored(outside_id: str) -> str:
+    """A UUID in lower case, as Django writes it; any other id as it came."""
+    return outside_id.lower() if UUID.fullmatch(outside_id) else outside_id
+
+
+OutsideId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(as_stored)]
 
 
 class Query(BaseModel):
@@ -25,7 +36,7 @@ class ListQuery(Query):
 class RecommendQuery(ListQuery):
     """For whom."""
 
-    user_id: str = Field(min_length=1, max_length=MAX_ID_LENGTH, description="Whom to recommend to.")
+    user_id: OutsideId = Field(description="Whom to recommend to; a UUID in any case.")
     exclude: str = Field(
         default="", description="Startup ids not to show, comma-separated; the parameter may be repeated."
     )
@@ -37,9 +48,7 @@ class RecommendQuery(ListQuery):
 class SimilarQuery(ListQuery):
     """To what."""
 
-    startup_id: str = Field(
-        min_length=1, max_length=MAX_ID_LENGTH, description="The startup to compare with."
-    )
+    startup_id: OutsideId = Field(description="The startup to compare with; a UUID in any case.")
 
 
 class RankedStartup(BaseModel):

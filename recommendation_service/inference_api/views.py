@@ -16,6 +16,7 @@ from inference_api.schemas import (
     RecommendQuery,
     SimilarQuery,
     StartupList,
+    as_stored,
 )
 from recsys.errors import UnavailableError
 from recsys.serving.answers import RankedList
@@ -102,7 +103,7 @@ def _router() -> Router:
 def _excluded() -> list[str]:
     """`exclude=a,b&exclude=c` as [a, b, c]; the schema sees the first only."""
     given = ",".join(request.args.getlist("exclude"))
-    return [startup_id for startup_id in given.split(",") if startup_id]
+    return [as_stored(startup_id) for startup_id in given.split(",") if startup_id]
 
 
 def _counted(endpoint: str, answer: RankedList) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from recsys.serving.live_profile import LiveProfileStore
+from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
 
 
 def test_an_answer_has_the_documented_shape_and_order(client: FlaskClient) -> None:
@@ -59,6 +59,17 @@ def test_any_id_of_up_to_64_characters_is_a_user(client: FlaskClient) -> None:
         assert response.status_code == 200
         assert response.json["user_id"] == user_id
         assert response.json["interaction_count"] == 0
+
+
+def test_a_uuid_in_upper_case_is_the_same_user(client: FlaskClient, synced: LiveProfileStore) -> None:
+    user_id = "0b0e7c1a-9d3f-4f8e-8a51-c0ffee00beef"
+    cells = (LiveCell("s00", 2.0, 1.7e9, 4),)
+    synced.store([LiveProfile(user_id, 1, 1, cells, (), False, 1)])
+    for given in (user_id, user_id.upper()):
+        answer = client.get(f"/recommend?user_id={given}").json
+        assert (answer["user_id"], answer["interaction_count"]) == (user_id, 1)
+    not_a_uuid = user_id.upper().replace("-", "")
+    assert client.get(f"/recommend?user_id={not_a_uuid}").json["user_id"] == not_a_uuid
 
 
 @pytest.mark.parametrize(
