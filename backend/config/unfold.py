@@ -25,6 +25,7 @@ UNFOLD = {
                     _link("Interactions", "touch_app", "interactions_userinteraction"),
                     _link("Startups", "business", "startups_startup"),
                     _link("Signal weights", "balance", "interactions_signalweights"),
+                    _link("Writes lost to Redis", "sync_problem", "interactions_lostlivewrite"),
                 ],
             },
             {

@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 
 from accounts.models import User
 from config.big_tables import BigTableAdmin, as_uuid
-from interactions.models import SignalWeights, UserInteraction
+from interactions.models import LostLiveWrite, SignalWeights, UserInteraction
 from interactions.services import retract_event
 from interactions.tasks import queue_sync
 from recsys.datasets.weights import SIGNALS
@@ -153,6 +153,27 @@ class UserInteractionAdmin(BigTableAdmin):
         for button in self.get_actions_submit_line(request, obj.pk):
             if button.action_name in request.POST:
                 button.method(request, obj)
+
+
+@admin.register(LostLiveWrite)
+class LostLiveWriteAdmin(BigTableAdmin):
+    """What Redis has to be told yet; a task does it every minute."""
+
+    list_display = ("lost_at", "kind", "row_id")
+    list_filter = ("kind",)
+    ordering = ("pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """They are made when Redis is away."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: LostLiveWrite | None = None) -> bool:
+        """They never change."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: LostLiveWrite | None = None) -> bool:
+        """One is deleted when it is made good."""
+        return False
 
 
 @admin.register(SignalWeights)

@@ -20,6 +20,7 @@ from accounts.models import User
 from config.redis_client import redis_client
 from interactions.live_profiles import USERS_A_BATCH, store_live_profiles
 from interactions.live_state import sync_live_state
+from interactions.lost_writes import Kind, remember_lost
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.weights import SIGNALS
 from recsys.errors import DataError, UnavailableError
@@ -148,7 +149,9 @@ def refresh_live_state(
         if not LiveProfileStore(redis_client()).is_ready():
             sync_live_state(progress)
             return True
-    except UnavailableError:
+    except UnavailableError as error:
+        for kind in Kind:
+            remember_lost(kind, [None], error)
         return False
     users = sorted(user_ids)
     for start in range(0, len(users), USERS_A_BATCH):

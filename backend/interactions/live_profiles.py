@@ -6,7 +6,6 @@ version that only grows, so whichever of two writers comes last, the newer profi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
@@ -14,14 +13,13 @@ import numpy as np
 
 from accounts.models import User
 from config.redis_client import redis_client
+from interactions.lost_writes import Kind, making_all_good, remember_lost
 from interactions.selectors import POSTGRES_EPOCH_S, UserActs, acts_of_users
 from recsys.datasets.weights import Cells, EventColumns, resolve_cells
 from recsys.errors import UnavailableError
 from recsys.progress import ignore_progress
 from recsys.serving.live_profile import MAX_LIVE_CELLS, LiveCell, LiveProfile, LiveProfileStore
 from recsys.types import ProgressCallback, ProgressReport
-
-logger = logging.getLogger(__name__)
 
 USERS_A_BATCH = 500
 SYNC_TIMEOUT_S = 10.0  # nobody waits for an answer, and a batch of long histories is megabytes
@@ -42,21 +40,32 @@ def build_live_profiles(user_ids: Sequence[UUID]) -> list[LiveProfile]:
 
 
 def store_live_profiles(user_ids: Sequence[UUID]) -> None:
-    """Bring these users' profiles up to date. Redis being away is logged, never raised."""
+    """Bring these users' profiles up to date. Redis being away is remembered, never raised."""
     store = LiveProfileStore(redis_client())
     try:
         for start in range(0, len(user_ids), USERS_A_BATCH):
             store.store(build_live_profiles(user_ids[start : start + USERS_A_BATCH]))
     except UnavailableError as error:
-        logger.warning("live profiles stale users=%d mend=sync_live_profiles reason=%s", len(user_ids), error)
+        remember_lost(Kind.PROFILE, user_ids, error)
 
 
 def delete_live_profiles(user_ids: Sequence[UUID]) -> None:
-    """Forget the profiles of users who are gone. Redis being away is logged, never raised."""
+    """Forget the profiles of users who are gone. Redis being away is remembered, never raised."""
     try:
         LiveProfileStore(redis_client()).delete([str(user_id) for user_id in user_ids])
     except UnavailableError as error:
-        logger.warning("live profiles not deleted users=%d reason=%s", len(user_ids), error)
+        remember_lost(Kind.PROFILE, user_ids, error)
+
+
+def rewrite_live_profiles(user_ids: Sequence[UUID]) -> None:
+    """Bring these users' profiles up to date, and forget those of users who are gone.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+    """
+    store, profiles = LiveProfileStore(redis_client()), build_live_profiles(user_ids)
+    store.store(profiles)
+    store.delete({str(user_id) for user_id in user_ids} - {profile.user_id for profile in profiles})
 
 
 def sync_live_profiles(progress: ProgressCallback = ignore_progress) -> int:
@@ -66,10 +75,11 @@ def sync_live_profiles(progress: ProgressCallback = ignore_progress) -> int:
         UnavailableError: Redis cannot be reached.
     """
     store, done, total = LiveProfileStore(redis_client(SYNC_TIMEOUT_S)), 0, User.objects.count()
-    for user_ids in _batches_of_users():
-        store.store(build_live_profiles(user_ids))
-        done += len(user_ids)
-        progress(ProgressReport("live profiles", done / max(total, done)))
+    with making_all_good(Kind.PROFILE):
+        for user_ids in _batches_of_users():
+            store.store(build_live_profiles(user_ids))
+            done += len(user_ids)
+            progress(ProgressReport("live profiles", done / max(total, done)))
     store.mark_ready()
     return done
 

@@ -69,6 +69,31 @@ class UserInteraction(models.Model):
         return f"{self.type} {self.event_id}"
 
 
+class LostLiveWrite(models.Model):
+    """Something that Redis could not be told when it changed, and has to be told yet.
+
+    Rows are added and deleted, never changed: one that is made good is deleted by its id, so a write
+    lost meanwhile is not forgotten with it.
+    """
+
+    class Kind(models.TextChoices):
+        """What of the live state is stale."""
+
+        PROFILE = "profile"
+        STARTUP = "startup"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    row_id = models.UUIDField(null=True, help_text="The user or the startup; empty: all of them.")
+    lost_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = "write lost to the live state"
+        verbose_name_plural = "writes lost to the live state"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id or 'all'}"
+
+
 class SignalWeights(models.Model):
     """What an act of each type is worth; one row, and without it the defaults hold."""
 

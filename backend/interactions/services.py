@@ -16,6 +16,7 @@ from django.utils import timezone
 from config.after_commit import AfterCommit
 from config.identifiers import uuid7
 from interactions.live_profiles import store_live_profiles
+from interactions.live_state import heal_what_was_lost_here
 from interactions.models import UserInteraction
 from recsys.datasets.weights import SIGNALS
 from recsys.errors import NotFoundError
@@ -23,7 +24,13 @@ from recsys.errors import NotFoundError
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
-refresh_profiles = AfterCommit(store_live_profiles)
+
+def _refresh_profiles(user_ids: Sequence[UUID]) -> None:
+    store_live_profiles(user_ids)
+    heal_what_was_lost_here()
+
+
+refresh_profiles = AfterCommit(_refresh_profiles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from celery import shared_task
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from interactions import live_state
 from interactions.live_profiles import sync_live_profiles
-
-logger = logging.getLogger(__name__)
+from interactions.lost_writes import Kind, remember_lost
 
 
 @shared_task
@@ -19,8 +17,14 @@ def sync_profiles() -> int:
     return sync_live_profiles()
 
 
+@shared_task
+def heal_live_state() -> int:
+    """Write again what Redis was not there for; returns how many writes it was."""
+    return live_state.heal_live_state()
+
+
 def queue_sync() -> None:
-    """Have the worker do it after the commit. The broker being away is logged, never raised."""
+    """Have the worker do it after the commit. The broker being away is remembered, never raised."""
     transaction.on_commit(_send)
 
 
@@ -28,4 +32,4 @@ def _send() -> None:
     try:
         sync_profiles.delay()
     except OperationalError as error:
-        logger.warning("live profiles stale mend=sync_live_profiles reason=%s", error)
+        remember_lost(Kind.PROFILE, [None], error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,12 +9,11 @@ from django.db import connection, transaction
 
 from config.after_commit import AfterCommit
 from config.redis_client import redis_client
+from interactions.lost_writes import Kind, making_all_good, remember_lost
 from recsys.errors import UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogueStore, LiveStartup
 from startups.models import Startup
 from startups.watermark import known_until
-
-logger = logging.getLogger(__name__)
 
 STARTUPS_A_BATCH = 1000
 SYNC_TIMEOUT_S = 10.0
@@ -42,15 +40,22 @@ def as_live_startup(startup: Startup) -> LiveStartup:
 
 
 def store_live_startups(startup_ids: Sequence[UUID]) -> None:
-    """Bring these startups up to date. Redis being away is logged, never raised."""
+    """Bring these startups up to date. Redis being away is remembered, never raised."""
     store = LiveCatalogueStore(redis_client())
     try:
         for start in range(0, len(startup_ids), STARTUPS_A_BATCH):
             _store_batch(store, startup_ids[start : start + STARTUPS_A_BATCH])
     except UnavailableError as error:
-        logger.warning(
-            "live catalogue stale startups=%d mend=sync_live_profiles reason=%s", len(startup_ids), error
-        )
+        remember_lost(Kind.STARTUP, startup_ids, error)
+
+
+def rewrite_live_startups(startup_ids: Sequence[UUID]) -> None:
+    """Bring these startups up to date.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+    """
+    _store_batch(LiveCatalogueStore(redis_client()), startup_ids)
 
 
 refresh_catalogue = AfterCommit(store_live_startups)
@@ -68,12 +73,13 @@ def sync_live_catalogue() -> None:
     everything = Startup.objects.values_list("pk", flat=True)
     inactive = Startup.objects.filter(is_active=False).values_list("pk", flat=True)
     owners = Startup.objects.exclude(owner=None).values_list("pk", "owner_id")
-    LiveCatalogueStore(redis_client(SYNC_TIMEOUT_S)).replace(
-        [as_live_startup(startup) for startup in changed.iterator(STARTUPS_A_BATCH)],
-        existing=[str(startup_id) for startup_id in everything.iterator(STARTUPS_A_BATCH)],
-        inactive=[str(startup_id) for startup_id in inactive],
-        owners={str(startup_id): str(owner_id) for startup_id, owner_id in owners},
-    )
+    with making_all_good(Kind.STARTUP):
+        LiveCatalogueStore(redis_client(SYNC_TIMEOUT_S)).replace(
+            [as_live_startup(startup) for startup in changed.iterator(STARTUPS_A_BATCH)],
+            existing=[str(startup_id) for startup_id in everything.iterator(STARTUPS_A_BATCH)],
+            inactive=[str(startup_id) for startup_id in inactive],
+            owners={str(startup_id): str(owner_id) for startup_id, owner_id in owners},
+        )
 
 
 @transaction.atomic

@@ -277,7 +277,7 @@ def test_sync_brings_back_everything_after_redis_was_wiped(
     record_events([NewEvent(users[0].pk, startup.pk, "view"), NewEvent(users[4].pk, startup.pk, "like")])
     redis.flushdb()
     store = LiveProfileStore(redis)
-    assert store.fetch_with_mark(str(users[0].pk)) == (None, False)
+    assert store.fetch_with_mark(str(users[0].pk)) == (None, None)
 
     assert sync_live_profiles(lambda report: fractions.append(report.fraction)) == 5
 

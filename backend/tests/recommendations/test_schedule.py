@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from celery.schedules import crontab
+from celery.schedules import crontab, schedule
 from django.core.management import call_command
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from config.celery import app
-from recommendations.schedule import NAME
+from recommendations.schedule import HEALING_NAME, NAME
 
 pytestmark = pytest.mark.django_db
 
@@ -35,11 +36,24 @@ def test_it_is_there_after_migrate_for_sunday_at_three() -> None:
     )
     app.loader.import_default_modules()
     assert task.task in app.tasks
-    schedule = task.crontab.schedule
-    assert isinstance(schedule, crontab)
+    weekly = task.crontab.schedule
+    assert isinstance(weekly, crontab)
     assert task.crontab.timezone == ZoneInfo("UTC")
-    assert schedule.day_of_week == {0}
-    assert (schedule.hour, schedule.minute) == ({3}, {0})
+    assert weekly.day_of_week == {0}
+    assert (weekly.hour, weekly.minute) == ({3}, {0})
+
+
+def test_the_live_state_is_healed_every_minute_and_no_message_outlives_it() -> None:
+    PeriodicTask.objects.all().delete()
+
+    migrate()
+    migrate()
+
+    task = PeriodicTask.objects.get(name=HEALING_NAME)
+    assert task.interval.schedule == schedule(timedelta(seconds=60))
+    assert task.expire_seconds == 60
+    app.loader.import_default_modules()
+    assert task.task in app.tasks
 
 
 def test_what_an_operator_changed_stays() -> None:

@@ -7,6 +7,7 @@ Two commits may arrive in either order: the profile with the higher version stay
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -106,14 +107,15 @@ class LiveProfileStore:
             text = cast("str | None", self._client.get(_key(user_id)))
         return None if text is None else _from_json(user_id, text)
 
-    def fetch_with_mark(self, user_id: str) -> tuple[LiveProfile | None, bool]:
-        """The profile and whether the store is ready, in one round trip.
+    def fetch_with_mark(self, user_id: str) -> tuple[LiveProfile | None, str | None]:
+        """The profile and the ready mark, in one round trip.
 
-        No profile under the mark is a user who did nothing; without it nothing is known.
+        No profile under the mark is a user who did nothing; without it nothing is known. The mark
+        is another one whenever everything that Redis should hold has been made sure of anew.
         """
         with redis_faults_as_unavailable("fetching a live profile"):
             text, mark = cast("list[str | None]", self._client.mget(_key(user_id), READY_KEY))
-        return (None if text is None else _from_json(user_id, text)), mark is not None
+        return (None if text is None else _from_json(user_id, text)), mark
 
     def is_ready(self) -> bool:
         """Whether every user with an act has a profile here."""
@@ -122,8 +124,15 @@ class LiveProfileStore:
 
     def mark_ready(self) -> None:
         """Say that every user with an act has a profile here."""
+        self._mark()
+
+    def renew_mark(self) -> None:
+        """Say so again, if it was said before: nothing written meanwhile is missing here."""
+        self._mark(only_if_marked=True)
+
+    def _mark(self, *, only_if_marked: bool = False) -> None:
         with redis_faults_as_unavailable("setting the ready mark"):
-            self._client.set(READY_KEY, "1")
+            self._client.set(READY_KEY, str(time.time_ns()), xx=only_if_marked)
 
     def delete(self, user_ids: Iterable[str]) -> None:
         """Forget these users' profiles."""

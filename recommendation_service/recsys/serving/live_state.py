@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys.artifacts.release import Release
 from recsys.errors import UnavailableError
+from recsys.serving.answers import join_reasons
 from recsys.serving.explanations import Asker
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveProfile, LiveProfileStore, UnreadableProfileError
@@ -19,6 +20,7 @@ from recsys.types import History, Int32Array
 logger = logging.getLogger(__name__)
 
 OPTED_OUT = "the user opted out: popular startups, nothing personal"
+MAY_BE_BEHIND = "the live store was away: acts made meanwhile may be missing"
 UNREADABLE_PROFILE = "this user's live profile cannot be read; run sync_live_profiles"
 CATALOGUE_INCOMPLETE = "live catalogue not synced: activity and owners partly as of the release"
 CATALOGUE_UNAVAILABLE = "live catalogue unavailable: activity and owners as last known"
@@ -46,6 +48,8 @@ class LiveState:
         self._profiles = profiles
         self._catalogue = ServedCatalogue(catalogue)
         self._is_up = True
+        self._mark: str | None = None
+        self._was_away = False
 
     def of_catalogue(self, release: Release) -> tuple[Served, str | None]:
         """What can be offered now, and what an answer made from it must admit to."""
@@ -62,10 +66,11 @@ class LiveState:
         """What can be offered now, and the user's acts up to now.
 
         No profile under the ready mark is a user who did nothing; without the mark, or without
-        Redis, the user's acts are those the release was trained on.
+        Redis, the user's acts are those the release was trained on. After Redis was away, answers
+        admit that acts may be missing until Django marks it anew.
         """
         try:
-            profile, is_ready = self._profiles.fetch_with_mark(user_id)
+            profile, mark = self._profiles.fetch_with_mark(user_id)
         except UnreadableProfileError:
             served, _ = self.of_catalogue(release)
             return served, _state_in_release(release, user_id, UNREADABLE_PROFILE)
@@ -73,10 +78,12 @@ class LiveState:
             self._note(error)
             served = self._catalogue.served(release)
             return served, _state_in_release(release, user_id, "live profile store unavailable")
+        behind = MAY_BE_BEHIND if self._is_behind(mark) else None
         served, degraded = self.of_catalogue(release)
+        degraded = join_reasons(behind, degraded)
         if profile is not None:
             return served, _state_of_profile(served, profile, degraded)
-        if is_ready:
+        if mark is not None:
             return served, UserState(user_id, 0, Asker(History.empty()), _NOTHING, degraded=degraded)
         return served, _state_in_release(release, user_id, "live profiles not synced")
 
@@ -86,8 +93,16 @@ class LiveState:
             self._catalogue.refresh()
         _ = self._catalogue.served(release).vector_lengths
 
+    def _is_behind(self, mark: str | None) -> bool:
+        """Whether Django has not yet made sure of everything since Redis was away."""
+        if self._was_away and self._mark is not None:
+            self._was_away = mark == self._mark
+        self._mark = mark
+        return self._was_away and mark is not None
+
     def _note(self, error: UnavailableError | None) -> None:
         """Log when the live store goes away and when it is back, not every request between."""
+        self._was_away = self._was_away or error is not None
         if error is not None and self._is_up:
             logger.warning("live store unavailable, answers are degraded reason=%s", error)
         elif error is None and not self._is_up:

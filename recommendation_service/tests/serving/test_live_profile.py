@@ -132,15 +132,30 @@ def test_no_reader_ever_sees_a_version_go_back(redis_url: str, redis_client: red
 
 def test_the_mark_tells_a_wiped_redis_from_a_new_user(redis_client: redis.Redis) -> None:
     store = LiveProfileStore(redis_client)
-    assert store.fetch_with_mark("nobody") == (None, False)
+    assert store.fetch_with_mark("nobody") == (None, None)
     store.mark_ready()
     store.store([ANNA])
     assert store.is_ready()
-    assert store.fetch_with_mark("nobody") == (None, True)
-    assert store.fetch_with_mark("anna") == (ANNA, True)
+    profile, mark = store.fetch_with_mark("nobody")
+    assert profile is None
+    assert mark is not None
+    assert store.fetch_with_mark("anna") == (ANNA, mark)
     redis_client.flushall()
     assert not store.is_ready()
-    assert store.fetch_with_mark("anna") == (None, False)
+    assert store.fetch_with_mark("anna") == (None, None)
+
+
+def test_the_mark_is_another_one_when_it_is_set_again_and_only_a_set_one_is_renewed(
+    redis_client: redis.Redis,
+) -> None:
+    store = LiveProfileStore(redis_client)
+    store.renew_mark()
+    assert not store.is_ready()
+    marks = set()
+    for mark in (store.mark_ready, store.renew_mark, store.mark_ready):
+        mark()
+        marks.add(store.fetch_with_mark("anna")[1])
+    assert len(marks) == 3
 
 
 def test_clear_forgets_profiles_and_mark_and_nothing_else(redis_client: redis.Redis) -> None:

@@ -20,7 +20,7 @@ from recsys.recommenders.als import ALSRecommender
 from recsys.serving.answers import Answer, RankedList
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
-from recsys.serving.live_state import LiveState
+from recsys.serving.live_state import MAY_BE_BEHIND, LiveState
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
 
@@ -489,6 +489,29 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
     assert ["live store" in record.getMessage() for record in warnings] == [
         True
     ]  # said once, not with every request
+
+
+def test_after_redis_was_away_answers_admit_it_until_the_mark_is_renewed(
+    watcher: ReleaseWatcher, stoppable_valkey, connect_to: Callable
+) -> None:
+    client = connect_to(stoppable_valkey.url)
+    profiles, catalogue = LiveProfileStore(client), LiveCatalogueStore(client)
+    asked_before, asked_first_in_the_outage = (
+        Router(watcher, LiveState(profiles, catalogue), Thresholds()) for _ in range(2)
+    )
+    profiles.mark_ready()
+    catalogue.replace([], existing=EVERY_STARTUP)
+    assert asked_before.recommend("anna").degraded is None
+    stoppable_valkey.stop()
+    routers = (asked_before, asked_first_in_the_outage)
+    for router in routers:
+        assert "unavailable" in (router.recommend("anna").degraded or "")
+    stoppable_valkey.start()
+    for router in routers * 2:
+        assert router.recommend("anna").degraded == MAY_BE_BEHIND
+    profiles.renew_mark()
+    for router in routers * 2:
+        assert router.recommend("anna").degraded is None
 
 
 def test_a_catalogue_never_synced_is_admitted_and_takes_only_away(
