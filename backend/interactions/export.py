@@ -217,7 +217,7 @@ def _load_weights(manifest: Path) -> Mapping[str, float]:
         raise DataError(
             f"{manifest} cannot be read ({error.strerror}); name an als_manifest.json."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{manifest} holds no weights; name the als_manifest.json of an export.") from error
 
 

@@ -376,6 +376,13 @@ def test_the_weights_of_the_admin_are_used_and_written_down(
             ConfigError,
             "The weight of like is -2.0",
         ),
+        (
+            json.dumps({"weights": {**DEFAULT_WEIGHTS, "like": 1e39}}),
+            ConfigError,
+            "The weight of like is 1e.39; it must be a number from 0.000001 to 1,000,000",
+        ),
+        ('{"weights": {"like": 1' + "0" * 400 + "}}", DataError, "holds no weights"),
+        ("[" * 100_000, DataError, "holds no weights"),
     ],
 )
 def test_weights_that_cannot_be_used_are_refused(

@@ -49,7 +49,17 @@ def test_the_list_is_the_form_of_the_one_row(staff: Client) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("view", "0"), ("view", "-1"), ("dislike", "1"), ("dislike", "0"), ("apply", "nan"), ("apply", "inf")],
+    [
+        *[
+            ("view", "0"),
+            ("view", "-1"),
+            ("dislike", "1"),
+            ("dislike", "0"),
+            ("apply", "nan"),
+            ("apply", "inf"),
+        ],
+        *[("view", "1e39"), ("interest", "1000001"), ("dislike", "-1e39"), ("click", "1e-60")],
+    ],
 )
 def test_a_weight_that_changes_the_meaning_is_refused_at_its_field(
     staff: Client, field: str, value: str

@@ -30,6 +30,8 @@ DEFAULT_WEIGHTS: Mapping[str, float] = {
 DISLIKE = SIGNALS.index("dislike")
 EXPLICIT_POSITIVE = tuple(SIGNALS.index(name) for name in ("like", "favorite", "apply", "interest"))
 SECONDS_A_DAY = 86_400.0
+# Cells are float32 and training squares them: within these no cell is 0 and no sum overflows.
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-6, 1e6
 SMALLEST_POSITIVE = np.float32(1e-6)  # a positive that decayed for years is still an act
 
 
@@ -82,8 +84,8 @@ def check_weights(weights: Mapping[str, float]) -> None:
     """Refuse weights that would change what a signal means.
 
     Raises:
-        ConfigError: a type is missing or unknown, or a weight is not finite, zero, or has the
-            wrong sign (only a dislike is negative).
+        ConfigError: a type is missing or unknown, or a weight has the wrong sign (only a dislike is
+            negative) or a size outside 1e-6 to 1,000,000.
     """
     missing, unknown = set(SIGNALS) - set(weights), set(weights) - set(SIGNALS)
     if missing or unknown:
@@ -93,9 +95,9 @@ def check_weights(weights: Mapping[str, float]) -> None:
         )
     for name, weight in weights.items():
         sign = -1 if name == "dislike" else 1
-        if not math.isfinite(weight) or weight * sign <= 0:
-            wanted = "below" if sign < 0 else "above"
-            raise ConfigError(f"The weight of {name} is {weight}; it must be a number {wanted} zero.")
+        if not SMALLEST_WEIGHT <= weight * sign <= LARGEST_WEIGHT:
+            limits = "-1,000,000 to -0.000001" if name == "dislike" else "0.000001 to 1,000,000"
+            raise ConfigError(f"The weight of {name} is {weight}; it must be a number from {limits}.")
 
 
 def resolve_cells(

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from recsys.datasets.weights import (
     DEFAULT_WEIGHTS,
+    LARGEST_WEIGHT,
     SIGNALS,
+    SMALLEST_WEIGHT,
     Cells,
     EventColumns,
     check_weights,
@@ -156,6 +158,26 @@ def test_the_order_of_the_rows_does_not_matter(events: list[Event], seed: int) -
 def test_a_weight_that_changes_what_a_signal_means_is_refused(name: str, weight: float) -> None:
     with pytest.raises(ConfigError, match=f"weight of {name}"):
         check_weights({**DEFAULT_WEIGHTS, name: weight})
+
+
+@pytest.mark.parametrize(
+    ("name", "weight"), [("like", 1e39), ("like", 1_000_001.0), ("like", 1e-60), ("dislike", -math.inf)]
+)
+def test_a_weight_beyond_what_a_cell_can_hold_is_refused(name: str, weight: float) -> None:
+    with pytest.raises(ConfigError, match=f"weight of {name}.*0.000001"):
+        check_weights({**DEFAULT_WEIGHTS, name: weight})
+
+
+@pytest.mark.parametrize("size", [SMALLEST_WEIGHT, LARGEST_WEIGHT])
+def test_the_cells_of_any_weight_let_through_are_finite_and_no_zero(size: float) -> None:
+    weights = {name: -size if name == "dislike" else size for name in SIGNALS}
+    acts = [(0, item, name, 0.0) for item, name in enumerate(SIGNALS) for _ in range(1000)]
+    acts += [(0, 9, name, 0.0) for name in SIGNALS if name != "dislike"]
+
+    squares = resolve_cells(columns(acts), weights).weight ** 2
+
+    assert np.isfinite(squares).all()
+    assert (squares > 0).all()
 
 
 def test_a_missing_and_an_unknown_type_are_named() -> None:
