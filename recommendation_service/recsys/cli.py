@@ -143,16 +143,33 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("path", type=Path)
     parser.add_argument("--format", choices=list(FORMATS), required=True)
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        default={},
+        metavar="NAME=COLUMN,...",
+        help="the file's own names of user, item, rating, timestamp, text",
+    )
+    parser.add_argument("--encoding", default="utf-8", help="of a csv or jsonl file (default: %(default)s)")
     parser.set_defaults(run=_import)
 
 
 def _import(options: argparse.Namespace) -> None:
-    from recsys.datasets.importers import read_catalogue, read_ratings
+    from recsys.datasets.importers import ReadOptions, read_catalogue, read_ratings
     from recsys.datasets.ratings import save_ratings
 
-    ratings = read_ratings(options.path, options.format)
+    ratings = read_ratings(options.path, options.format, ReadOptions(options.columns, options.encoding))
     manifest = save_ratings(ratings, options.output, catalogue=read_catalogue(options.path, options.format))
     print(json.dumps(manifest["counts"]))
+
+
+def _columns(text: str) -> dict[str, str]:
+    from recsys.datasets.importers import parse_columns
+
+    try:
+        return parse_columns(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:

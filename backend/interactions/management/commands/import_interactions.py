@@ -12,7 +12,13 @@ from django.utils import timezone
 from config.commands import OperatorCommand
 from config.import_ids import DEFAULT_SOURCE
 from interactions.importing import import_interactions
-from recsys.datasets.importers import DEFAULT_RATING_TYPES, FORMATS, RatingTypes, ReadOptions
+from recsys.datasets.importers import (
+    DEFAULT_RATING_TYPES,
+    FORMATS,
+    RatingTypes,
+    ReadOptions,
+    parse_columns,
+)
 from recsys.errors import ConfigError
 from recsys.progress import show_progress
 
@@ -87,7 +93,7 @@ class Command(OperatorCommand):
         """Import the file."""
         with show_progress() as progress:
             summary = import_interactions(
-                path.expanduser(),
+                path,
                 file_format,
                 source=source or ("movielens" if file_format == "movielens" else DEFAULT_SOURCE),
                 now=timezone.now(),
@@ -110,7 +116,7 @@ def _rating_types(text: str) -> RatingTypes:
 
 
 def _columns(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(ours and sign and theirs for ours, sign, theirs in pairs):
-        raise ArgumentTypeError(f"{text!r} is not NAME=COLUMN,...; write it like user=member,item=company.")
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    try:
+        return parse_columns(text)
+    except ConfigError as error:
+        raise ArgumentTypeError(str(error)) from None

@@ -25,7 +25,7 @@ from recsys.datasets.importers.movielens import find_movielens, read_films
 from recsys.datasets.importers.rating_types import DEFAULT_RATING_TYPES, SKIPPED, RatingTypes
 from recsys.datasets.importers.tables import Table, open_table
 from recsys.datasets.ratings import RatingBatch
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.types import Float64Array, UInt8Array
 
 FORMATS = ("movielens", "csv", "parquet", "jsonl")
@@ -42,6 +42,21 @@ class ReadOptions:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     encoding: str = "utf-8"
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`user=member,item=company` as {"user": "member", "item": "company"}.
+
+    Raises:
+        ConfigError: it is not written so.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    named = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if not all((*named, *named.values())) or len(named) < len(pairs):
+        raise ConfigError(
+            f"{text!r} is not NAME=COLUMN,... with each name once; write it like user=member,item=company."
+        )
+    return named
 
 
 USUAL = ReadOptions()
