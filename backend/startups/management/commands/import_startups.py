@@ -56,7 +56,7 @@ class Command(OperatorCommand):
     def handle(self, *, path: Path, source: str | None, **options: Any) -> None:
         """Import the file."""
         with show_progress() as progress:
-            summary = import_startups(path.expanduser(), source=source, progress=progress)
+            summary = import_startups(path, source=source, progress=progress)
         n_same = summary.n_read - summary.n_new - summary.n_changed
         self.stdout.write(
             f"Read {summary.n_read:,} startups from {path}. New: {summary.n_new:,}, changed: "

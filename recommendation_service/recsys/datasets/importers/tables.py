@@ -70,12 +70,14 @@ def check_file(path: Path) -> None:
     """Refuse a path that cannot be read as a file.
 
     Raises:
-        DataError: it does not exist or is a folder.
+        DataError: it does not exist, or is a folder or a device.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist; check the path.")
-    if not path.is_file():
+    if path.is_dir():
         raise DataError(f"{path} is a folder; name the file in it.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; name a file.")
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class DelimitedTable:
     def locate(self, row: int) -> str:
         """The line on which the row ends, blank lines and line breaks in quotes counted."""
         n_before = row + (1 if self.names is None else 0)
-        with self._open_text() as text:
+        with _open_text(self.path, self.encoding, errors="replace") as text:
             rows = csv.reader(text, delimiter=self._delimiter())
             try:
                 next(islice((values for values in rows if values), n_before, None), None)
@@ -160,30 +162,22 @@ class DelimitedTable:
         return max(DELIMITERS, key=line.count)
 
     def _first_line(self) -> str:
-        with self._reading(), self._open_text() as text:
+        with self._reading(), _open_text(self.path, self.encoding) as text:
             line = text.readline()
         if not line.strip():
             raise DataError(f"{self.path} is empty; its first line must name the columns.")
         return line
 
-    def _open_text(self) -> io.TextIOWrapper:
-        encoding = "utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding
-        return io.TextIOWrapper(pa.input_stream(str(self.path)), encoding=encoding, newline="")
-
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except UnicodeDecodeError as error:
-            raise self._wrong_encoding() from error
-        except LookupError as error:
-            raise DataError(
-                f"The encoding {self.encoding!r} is unknown; utf-8 and latin-1 are usual."
-            ) from error
+        except UnicodeError as error:
+            raise _wrong_encoding(self.path, self.encoding) from error
         except (pa.ArrowException, OSError, csv.Error) as error:
             message = str(error).strip()
             if "UTF8" in message:
-                raise self._wrong_encoding() from error
+                raise _wrong_encoding(self.path, self.encoding) from error
             raise DataError(self._describe(message)) from error
 
     def _describe(self, message: str) -> str:
@@ -193,9 +187,6 @@ class DelimitedTable:
             return f"{self.path} cannot be read ({message}); restore the file."
         row = int(found[1]) - (1 if self.names else 2)
         return f"{self.path}, {self.locate(row)}: {found[2]!r}; correct that line."
-
-    def _wrong_encoding(self) -> DataError:
-        return DataError(f"{self.path} is not {self.encoding} text; give its encoding, or save it as UTF-8.")
 
 
 @dataclass(frozen=True)
@@ -282,18 +273,29 @@ class JsonLinesTable:
 
     def locate(self, row: int) -> str:
         """The row's line, blank lines counted."""
-        with self._open_text() as text:
+        with _open_text(self.path, self.encoding, errors="replace") as text:
             filled = (number for number, line in enumerate(text, start=1) if line.strip())
             return f"line {next(islice(filled, row, None))}"
 
     def count_rows(self) -> int:
-        """The number of lines."""
-        return _count_lines(self.path)
+        """The number of lines.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        with self._reading():
+            return _count_lines(self.path)
 
     def _column(self, rows: Sequence[Mapping[str, Any]], name: str, n_before: int) -> pa.Array:
         values = [row.get(name) for row in rows]
         try:
             return pa.array(values)
+        except UnicodeEncodeError as error:
+            row = next(place for place, value in enumerate(values) if _holds_half_a_character(value))
+            raise DataError(
+                f"{self.path}, {self.locate(n_before + row)}: its {name!r} holds half a character (a lone "
+                "surrogate such as \\ud800); correct that line."
+            ) from error
         except (pa.ArrowException, OverflowError) as error:
             first = self.locate(n_before)
             raise DataError(
@@ -302,18 +304,15 @@ class JsonLinesTable:
             ) from error
 
     def _objects(self) -> Iterator[dict[str, Any]]:
-        try:
-            with self._open_text() as text:
-                for number, line in enumerate(text, start=1):
-                    if line.strip():
-                        yield self._parse(line, number)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{self.path} is not {self.encoding} text; save it as UTF-8.") from error
+        with self._reading(), _open_text(self.path, self.encoding) as text:
+            for number, line in enumerate(text, start=1):
+                if line.strip():
+                    yield self._parse(line, number)
 
     def _parse(self, line: str, number: int) -> dict[str, Any]:
         try:
             parsed = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{self.path}, line {number} is not JSON ({error}); correct that line."
             ) from error
@@ -321,8 +320,40 @@ class JsonLinesTable:
             raise DataError(f"{self.path}, line {number} is not a JSON object; correct that line.")
         return parsed
 
-    def _open_text(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(pa.input_stream(str(self.path)), encoding=self.encoding)
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeError as error:
+            raise _wrong_encoding(self.path, self.encoding) from error
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path} cannot be read ({error}); restore the file.") from error
+
+
+def _open_text(path: Path, encoding: str, *, errors: str = "strict") -> io.TextIOWrapper:
+    """The file as text with its line ends, unpacked if it ends in .gz, without a byte order mark.
+
+    Raises:
+        DataError: Python knows no such encoding of text.
+    """
+    with_mark = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    stream = pa.input_stream(str(path))
+    try:
+        return io.TextIOWrapper(stream, encoding=with_mark, errors=errors, newline="")
+    except (LookupError, ValueError) as error:
+        raise DataError(f"The encoding {encoding!r} is unknown; utf-8 and latin-1 are usual.") from error
+
+
+def _wrong_encoding(path: Path, encoding: str) -> DataError:
+    return DataError(f"{path} is not {encoding} text; give its encoding, or save it as UTF-8.")
+
+
+def _holds_half_a_character(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _count_lines(path: Path) -> int:

@@ -168,13 +168,43 @@ def test_a_name_missing_from_a_json_object_is_null(tmp_path: Path) -> None:
         ('{"a": 1}\n{"a": \n', "line 2 is not JSON"),
         ('{"a": 1}\n[1]\n', "line 2 is not a JSON object"),
         ('{"a": 1}\n{"a": "x"}\n', "'a' has values of different types"),
-        (b'{"a": "\xe9"}\n', "is not utf-8 text"),
+        (b'{"a": "\xe9"}\n', "is not utf-8 text; give its encoding"),
+        ('{"a": 1}\n'.encode("utf-16"), "is not utf-8 text; give its encoding"),
+        (b'{"a": "x\0y"}\n', "line 1 is not JSON"),
+        ('{"a": ' + "[" * 200_000, "line 1 is not JSON"),
+        ('\n{"a": "x"}\n{"a": "\\ud800"}\n', r"line 3: its 'a' holds half a character"),
     ],
 )
 def test_malformed_json_lines_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     table = JsonLinesTable(write(tmp_path / "rows.jsonl", text))
     with pytest.raises(DataError, match=message):
         rows_of(table, *table.columns())
+
+
+def test_a_byte_order_mark_is_no_part_of_json_lines(tmp_path: Path) -> None:
+    table = JsonLinesTable(write(tmp_path / "rows.jsonl", b'\xef\xbb\xbf{"a": 1}\n'))
+    assert rows_of(table, "a") == [(1,)]
+
+
+@pytest.mark.parametrize("table_format", ["csv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["klingon", "", "base64", "\0", "undefined"])
+def test_what_is_no_encoding_of_text_is_refused(tmp_path: Path, table_format: str, encoding: str) -> None:
+    table = open_table(write(tmp_path / "rows", '{"a": 1}\n'), table_format, encoding=encoding)
+    with pytest.raises(DataError, match=r"is unknown|is not undefined text"):
+        table.columns()
+
+
+@pytest.mark.parametrize("table_format", ["csv", "jsonl"])
+def test_a_row_is_found_in_front_of_bytes_that_are_no_text(tmp_path: Path, table_format: str) -> None:
+    table = open_table(write(tmp_path / "rows", b'{"a": 1}\n' * 3_000 + b"\xff\n"), table_format)
+    assert table.locate(2_990) == ("line 2992" if table_format == "csv" else "line 2991")
+
+
+def test_json_lines_that_are_not_compressed_as_they_say_are_refused(tmp_path: Path) -> None:
+    table = JsonLinesTable(write(tmp_path / "rows.jsonl.gz", '{"a": 1}\n'))
+    for read in (table.columns, table.count_rows):
+        with pytest.raises(DataError, match=r"rows\.jsonl\.gz cannot be read"):
+            read()
 
 
 def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
@@ -196,5 +226,7 @@ def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         open_table(tmp_path / "nothing.csv", "csv")
     with pytest.raises(DataError, match="is a folder; name the file in it"):
         open_table(tmp_path, "csv")
+    with pytest.raises(DataError, match="/dev/null is not a file"):
+        open_table(Path("/dev/null"), "csv")
     with pytest.raises(DataError, match="The format 'xml' is unknown"):
         open_table(write(tmp_path / "rows.xml", "<a/>"), "xml")
