@@ -106,6 +106,24 @@ def test_the_command_names_the_mend(redis: Redis) -> None:
         call_command("seed_demo", "--startups", "10")
 
 
+@pytest.mark.parametrize(
+    ("flag", "number", "limits"),
+    [
+        ("--users", 10**12, "at most 100,000 users and 100,000 startups"),
+        ("--startups", 10**12, "at most 100,000 users and 100,000 startups"),
+        ("--users", 100_001, "100,001 and 300 were asked for"),
+        ("--users", 0, "at least 3 users"),
+        ("--users", -1, "at least 3 users"),
+        ("--startups", -1, "25 startups"),
+        ("--seed", -1, "a whole number from 0"),
+    ],
+)
+def test_numbers_beyond_a_world_are_refused(db: None, flag: str, number: int, limits: str) -> None:
+    with pytest.raises(CommandError, match=limits):
+        call_command("seed_demo", f"{flag}={number}")
+    assert not User.objects.exists()
+
+
 def test_people_can_act_on_the_startups_that_are_there(redis: Redis) -> None:
     Startup.objects.bulk_create(Startup(name=f"Lender {n}", tags=["lending", "fintech"]) for n in range(40))
 

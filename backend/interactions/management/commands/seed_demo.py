@@ -26,13 +26,13 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Define the options."""
-        parser.add_argument("--users", type=int, default=400, help="default %(default)s, at least 3")
+        parser.add_argument("--users", type=int, default=400, help="default %(default)s, from 3 to 100,000")
         parser.add_argument(
             "--startups",
             type=int,
             default=300,
-            help="default %(default)s, at least 25; 0: people act on the startups that are there, of which "
-            "import_startups makes some",
+            help="default %(default)s, from 25 to 100,000; 0: people act on the startups that are there, of "
+            "which import_startups makes some",
         )
         parser.add_argument("--seed", type=int, default=7, help="default %(default)s")
         parser.add_argument(

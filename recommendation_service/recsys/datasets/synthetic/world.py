@@ -20,6 +20,7 @@ from recsys.types import UInt8Array
 WINDOW_DAYS = 182.0
 FEWEST_USERS = len(DEMO_USERS)
 FEWEST_STARTUPS = max(DEMO_USERS.values())
+MOST_USERS = MOST_STARTUPS = 100_000  # drawn whole in memory: 100,000 dense users take 1.3 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def make_world(n_users: int, n_startups: int, *, seed: int, now_s: float, preset
         preset: "dense", or "sparse" with 1.2 acts a user on average.
 
     Raises:
-        ConfigError: fewer than 3 users or 25 startups, a negative seed, or an unknown preset.
+        ConfigError: fewer than 3 users or 25 startups, more than 100,000 of either, a negative seed,
+            or an unknown preset.
     """
     rng = _seeded(seed, n_users, n_startups, preset)
     startups = make_startups(rng, n_startups, now_s=now_s, window_days=WINDOW_DAYS)
@@ -61,7 +63,7 @@ def populate_catalogue(
     """People of a seed acting on startups that are there already; else as `make_world`.
 
     Args:
-        items: at least 25 startups; the same ones in the same order give the same world.
+        items: from 25 to 100,000 startups; the same ones in the same order give the same world.
 
     Raises:
         ConfigError: as `make_world`.
@@ -75,6 +77,11 @@ def _seeded(seed: int, n_users: int, n_startups: int, preset: str) -> np.random.
         raise ConfigError(
             f"A world needs at least {FEWEST_USERS} users and {FEWEST_STARTUPS} startups; "
             f"{n_users} and {n_startups} were asked for."
+        )
+    if n_users > MOST_USERS or n_startups > MOST_STARTUPS:
+        raise ConfigError(
+            f"A world has at most {MOST_USERS:,} users and {MOST_STARTUPS:,} startups; "
+            f"{n_users:,} and {n_startups:,} were asked for."
         )
     if seed < 0:
         raise ConfigError(f"The seed is {seed}; give a whole number from 0.")
