@@ -25,6 +25,7 @@ from startups.live_catalogue import refresh_catalogue
 from startups.models import Startup
 
 ROWS_A_BATCH = 1_000
+EARLIEST_YEAR, LATEST_YEAR = 1000, 9998  # in UTC too, whatever the zone
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -174,7 +175,9 @@ def _parse_moment(text: str) -> Any:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a date like 2026-11-22") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise ValueError(f"{text!r} is outside the years {EARLIEST_YEAR} to {LATEST_YEAR}")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 KEEP = object()  # an empty value that says nothing: what the startup has stays

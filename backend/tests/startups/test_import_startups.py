@@ -227,6 +227,8 @@ def test_a_company_that_cannot_be_is_named_by_line(
         ("name,website\nAcme,nowhere\n", "line 2: website: Enter a valid URL"),
         ("name,is_active\nAcme,perhaps\n", "line 2: is_active: 'perhaps' is neither yes nor no"),
         ("name,created_at\nAcme,soon\n", "line 2: created_at: 'soon' is not a date like"),
+        ("name,created_at\nAcme,0001-01-01T00:00:00+14:00\n", "line 2: created_at: .* years 1000 to 9998"),
+        ("name,created_at\nAcme,9999-12-31T23:00:00-14:00\n", "line 2: created_at: .* years 1000 to 9998"),
         (f"name\n{'x' * 256}\n", "line 2: name: Ensure this value has at most 255 characters"),
         ("name,tags\nAcme," + "|".join("abcdefghij" * 6) + "\n", "line 2: tags: .*no more than 50"),
         ("id,name\n1,Acme\n1,Bolt\n", "line 3: the startup of line 2 comes again"),
@@ -243,6 +245,12 @@ def test_a_file_that_cannot_be_a_catalogue_is_refused(
     with pytest.raises(DataError, match=message):
         import_startups(write(text))
     assert not Startup.objects.exists()
+
+
+def test_a_zone_a_day_away_is_read_as_its_moment(redis: Redis, write: Callable[[str], Path]) -> None:
+    import_startups(write("name,created_at\nAcme,2026-11-02T09:59:00+23:59\n"))
+
+    assert Startup.objects.get().created_at == datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
 def test_the_mended_file_completes_what_a_bad_row_cut_short(
