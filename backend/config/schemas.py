@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from ninja import Schema
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict,
 
 MAX_CONTEXT_BYTES = 4096
 EARLIEST_YEAR, LATEST_YEAR = 1970, 9998
+DATE_FIRST = re.compile(r"\s*\d{4}-\d\d-\d\d")
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -22,15 +23,16 @@ def _without_nul(text: str) -> str:
 
 
 def _not_a_number(value: object) -> object:
-    if not isinstance(value, str | datetime):
-        raise ValueError("send ISO 8601 with a zone, such as 2026-11-22T10:00:00Z")  # noqa: TRY004 - pydantic's way
+    """Pydantic takes numbers, and digits in quotes, for seconds or milliseconds since 1970."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and DATE_FIRST.match(value)):
+        raise ValueError("send ISO 8601 with a zone, such as 2026-11-22T10:00:00Z")
     return value
 
 
 def _storable(moment: datetime) -> datetime:
     if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
         raise ValueError(f"is outside the years {EARLIEST_YEAR} to {LATEST_YEAR}")
-    return moment
+    return moment.astimezone(UTC)  # PostgreSQL reads no zone more than 16 hours away
 
 
 def _small_json(context: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,16 @@ FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id
 """
+# Compared by PostgreSQL, to whom 1e23 is the number it stored; Python's float of it is another one.
+SAME_ACT_SQL = """
+SELECT new.place
+FROM unnest(%s::int[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::jsonb[])
+    AS new (place, event_id, user_id, startup_id, type, occurred_at, context)
+JOIN interactions_userinteraction old USING (event_id)
+WHERE (old.user_id, old.startup_id, old.type, old.context)
+    = (new.user_id, new.startup_id, new.type, new.context)
+  AND old.occurred_at = COALESCE(new.occurred_at, old.occurred_at)
+"""
 
 
 @transaction.atomic
@@ -167,42 +177,48 @@ def _existing(what: str, ids: set[UUID]) -> set[UUID]:
 
 def _insert(events: Sequence[NewEvent], now: datetime) -> set[UUID]:
     """Insert those whose event_id is new; returns their ids."""
-    columns = [
-        [event.event_id for event in events],
-        [event.user_id for event in events],
-        [event.startup_id for event in events],
-        [event.type for event in events],
-        [event.occurred_at or now for event in events],
-        [json.dumps(event.context) for event in events],
-    ]
+    times = [event.occurred_at or now for event in events]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_SQL, columns)
+        cursor.execute(INSERT_SQL, [*_identity(events), times, _contexts(events)])
         return {row[0] for row in cursor}
 
 
 def _results(accepted: Mapping[int, NewEvent], created: set[UUID]) -> dict[int, EventResult]:
-    repeats = [event.event_id for event in accepted.values() if event.event_id not in created]
-    known = {row.event_id: row for row in UserInteraction.objects.filter(event_id__in=repeats)}
-    first: dict[UUID, NewEvent] = {}
-    results = {}
+    first: dict[UUID, int] = {}
     for place, event in accepted.items():
-        event_id = event.event_id
-        if event_id in created and event_id not in first:
-            first[event_id] = event
-            results[place] = EventResult(EventStatus.CREATED, event_id)
-        else:
-            results[place] = _repeat(event, known.get(event_id) or first[event_id])
-    return results
+        if event.event_id in created:
+            first.setdefault(event.event_id, place)
+    repeats = {place: event for place, event in accepted.items() if first.get(event.event_id) != place}
+    same = _said_before(repeats) if repeats else set()
+    return {
+        place: _repeat(event, place in same)
+        if place in repeats
+        else EventResult(EventStatus.CREATED, event.event_id)
+        for place, event in accepted.items()
+    }
 
 
-def _repeat(event: NewEvent, recorded: NewEvent | UserInteraction) -> EventResult:
+def _said_before(repeats: Mapping[int, NewEvent]) -> set[int]:
+    """The places of those that say what the log says of their event_id."""
+    events = list(repeats.values())
+    times = [event.occurred_at for event in events]
+    with connection.cursor() as cursor:
+        cursor.execute(SAME_ACT_SQL, [list(repeats), *_identity(events), times, _contexts(events)])
+        return {row[0] for row in cursor}
+
+
+def _identity(events: Sequence[NewEvent]) -> list[list[Any]]:
+    """Ids and types as columns."""
+    names = ("event_id", "user_id", "startup_id", "type")
+    return [[getattr(event, name) for event in events] for name in names]
+
+
+def _contexts(events: Sequence[NewEvent]) -> list[str]:
+    return [json.dumps(event.context) for event in events]
+
+
+def _repeat(event: NewEvent, is_same: bool) -> EventResult:
     """Said again: harmless when it is the same act, a conflict when it is another."""
-    is_same = (event.user_id, event.startup_id, event.type, event.context) == (
-        recorded.user_id,
-        recorded.startup_id,
-        recorded.type,
-        recorded.context,
-    ) and event.occurred_at in (None, recorded.occurred_at)
     if is_same:
         return EventResult(EventStatus.DUPLICATE, event.event_id)
     return EventResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -68,6 +69,41 @@ def test_a_repeat_without_its_time_is_a_duplicate(api: Api, act: dict[str, Any])
 
 
 @pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b'{"x": 1e23}', b'{"x": 1e23}'),
+        (b'{"x": 1e23}', b'{"x": 100000000000000000000000}'),
+        (b'{"x": 0.1, "y": [1.0]}', b'{"y": [1], "x": 1e-1}'),
+        (b'{"x": -0.0}', b'{"x": 0}'),
+    ],
+    ids=["large", "large_written_out", "order_and_form", "zero"],
+)
+def test_a_context_of_equal_json_is_the_same_act(
+    api: Api, act: dict[str, Any], first: bytes, again: bytes
+) -> None:
+    sent = [json.dumps({**act, "context": None}).encode().replace(b"null", text) for text in (first, again)]
+
+    assert [api("POST", "/interactions", body).status_code for body in sent] == [201, 200]
+    (result,) = api("POST", "/interactions", b"[" + sent[0] + b"]").json()["results"]
+    assert result["status"] == "duplicate"
+
+
+def test_true_is_not_one(api: Api, act: dict[str, Any]) -> None:
+    api.post("/interactions", {**act, "context": {"x": 1}})
+
+    response = api.post("/interactions", {**act, "context": {"x": True}})
+
+    assert error_of(response) == (409, "event_id_conflict")
+
+
+def test_a_zone_a_day_away_is_read_as_its_moment(api: Api, act: dict[str, Any]) -> None:
+    response = api.post("/interactions", {**act, "occurred_at": "2026-11-02T09:59:00+23:59"})
+
+    assert response.status_code == 201
+    assert UserInteraction.objects.get().occurred_at == datetime(2026, 11, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
     "change",
     [{"type": "dislike"}, {"occurred_at": "2026-11-02T10:00:00Z"}, {"context": {}}],
     ids=["type", "time", "context"],
@@ -97,6 +133,9 @@ def test_an_event_id_with_another_content_is_a_conflict(
         ({"occurred_at": "yesterday"}, "malformed_time", "occurred_at"),
         ({"occurred_at": "2026-11-01T10:00:00"}, "malformed_time", "timezone"),
         ({"occurred_at": 1795474496}, "malformed_time", "ISO 8601 with a zone"),
+        ({"occurred_at": "1795474496"}, "malformed_time", "ISO 8601 with a zone"),
+        ({"occurred_at": " 1795474496000.5 "}, "malformed_time", "ISO 8601 with a zone"),
+        ({"occurred_at": "2026-11-01"}, "malformed_time", "timezone"),
         ({"user_id": "somebody"}, "invalid_request", "user_id"),
         ({"startup_id": None}, "invalid_request", "startup_id"),
         ({"startup": "x"}, "invalid_request", "startup"),
