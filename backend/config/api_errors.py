@@ -149,7 +149,7 @@ class ApiErrorMiddleware:
         """Answer; replace a plain error by one in the shape."""
         response = self.get_response(request)
         is_plain = response.status_code in PLAIN_ERRORS and "json" not in response.get("Content-Type", "")
-        if not (is_plain and request.path.startswith(API_PREFIX)):
+        if not (is_plain and f"{request.path}/".startswith(API_PREFIX)):
             return response
         detail = {"request_id": current_request_id()} if response.status_code == 500 else {}
         shaped = error_response(response.status_code, *PLAIN_ERRORS[response.status_code], detail)

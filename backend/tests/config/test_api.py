@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,6 +27,15 @@ def test_every_error_of_the_core_has_a_status() -> None:
 def test_an_address_that_is_not_there(anonymous: Api) -> None:
     assert error_of(anonymous.get("/nothing")) == (404, "not_found")
     assert error_of(anonymous.get("/")) == (404, "not_found")
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("path", ["/api", "/api/v1"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_the_root_without_its_slash(settings: Any, method: str, path: str, debug: bool) -> None:
+    settings.DEBUG = debug
+
+    assert error_of(Client().generic(method, path, b"{}")) == (404, "not_found")
 
 
 def test_a_method_that_is_not_known(anonymous: Api) -> None:
