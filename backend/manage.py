@@ -23,6 +23,7 @@ def main() -> None:
         except EmbeddedServicesError as error:
             raise SystemExit(str(error)) from None
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
     from config.env import SettingError
 
@@ -30,6 +31,10 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except SettingError as error:
         raise SystemExit(f"Error: {error}") from None
+    except OperationalError as error:  # from Django's own commands; ours tell it themselves
+        from config.commands import explain_database_error
+
+        raise SystemExit(f"Error: {explain_database_error(error)}") from None
 
 
 if __name__ == "__main__":

@@ -13,6 +13,12 @@ from recsys.errors import RecsysError
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
+def explain_database_error(error: Exception) -> str:
+    """What failed, in one line, and what to look at."""
+    reason = str(error).partition("\n")[0]
+    return f"The database failed ({reason}); check that it is up and run manage.py migrate."
+
+
 class OperatorCommand(BaseCommand):
     """Errors that can be mended are one line on stderr and exit code 1."""
 
@@ -23,9 +29,7 @@ class OperatorCommand(BaseCommand):
         except RecsysError as error:
             raise CommandError(str(error)) from error
         except (OperationalError, ProgrammingError, psycopg.Error) as error:
-            reason = str(error).partition("\n")[0]
-            message = f"The database failed ({reason}); check that it is up and run manage.py migrate."
-            raise CommandError(message) from error
+            raise CommandError(explain_database_error(error)) from error
         except OSError as error:
             raise CommandError(f"{error}; name another path, or mend this one.") from error
         except KeyboardInterrupt as error:

@@ -40,7 +40,15 @@ def test_scopes_and_expiry_are_kept() -> None:
     assert error_of(Api(Client(), {"X-API-Key": text}).post("/interactions", {})) == (403, "missing_scope")
 
 
-@pytest.mark.parametrize("arguments", [("web", "--scopes", "everything"), ("web", "--expires-days", "0"), ()])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("web", "--scopes", "everything"),
+        *[("web", "--expires-days", days) for days in ("0", "-1", "36501", "1000000000000", "soon")],
+        *[(name,) for name in ("", " ", "w" * 101, "a\0b", "a\nb", "\udcff")],
+    ],
+)
 def test_what_cannot_be_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         created(*arguments)

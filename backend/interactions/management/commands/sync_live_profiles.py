@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
+from config.commands import OperatorCommand
 from config.redis_client import redis_client
 from interactions.live_state import sync_live_state
-from recsys.errors import RecsysError
 from recsys.progress import show_progress
 from recsys.serving.live_profile import LiveProfileStore
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """`manage.py sync_live_profiles`: after Redis was wiped, or rows were written in bulk."""
 
     help = "Write every user's live profile and the live catalogue to Redis, then set the ready mark."
@@ -27,11 +27,8 @@ class Command(BaseCommand):
 
     def handle(self, *, rebuild: bool, **options: object) -> None:
         """Do it."""
-        try:
-            if rebuild:
-                LiveProfileStore(redis_client()).clear()
-            with show_progress() as progress:
-                users = sync_live_state(progress)
-        except RecsysError as error:
-            raise CommandError(str(error)) from error
+        if rebuild:
+            LiveProfileStore(redis_client()).clear()
+        with show_progress() as progress:
+            users = sync_live_state(progress)
         self.stdout.write(f"Wrote the live profiles of {users:,} users and the live catalogue.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import signal
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from config.commands import OperatorCommand
 from recommendations.lease import LeaseLostError, check_lease
 from recommendations.models import TrainingRun
 from recommendations.process import train_under_lease
@@ -17,7 +18,7 @@ from recsys.errors import RecsysError
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """`manage.py run_training 7` does what the worker would do; the worker's child has the token."""
 
     help = "Run one queued training now: export, train, evaluate, publish."
