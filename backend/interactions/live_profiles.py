@@ -21,7 +21,7 @@ from recsys.progress import ignore_progress
 from recsys.serving.live_profile import MAX_LIVE_CELLS, LiveCell, LiveProfile, LiveProfileStore
 from recsys.types import ProgressCallback, ProgressReport
 
-USERS_A_BATCH = 500
+USERS_A_BATCH = 1_000  # as many as one POST can name: one query and one pipeline renew them all
 SYNC_TIMEOUT_S = 10.0  # nobody waits for an answer, and a batch of long histories is megabytes
 
 

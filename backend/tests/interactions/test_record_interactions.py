@@ -11,7 +11,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from redis import Redis
 
+from accounts.models import User
 from interactions.models import UserInteraction
 from recsys.datasets.weights import SIGNALS
 from testing import Api, Make, error_of
@@ -210,9 +212,12 @@ def test_in_a_batch_a_bad_event_spoils_no_other(api: Api, act: dict[str, Any], w
     assert UserInteraction.objects.count() == 3
 
 
-def test_a_thousand_events_cost_as_many_queries_as_one(api: Api, act: dict[str, Any], redis: object) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_thousand_users_cost_as_many_queries_as_one(api: Api, act: dict[str, Any], redis: Redis) -> None:
+    users = User.objects.bulk_create(User(username=str(n)) for n in range(1000))
+
     def queries(n_events: int) -> int:
-        batch = [{**act, "event_id": str(uuid4())} for _ in range(n_events)]
+        batch = [{**act, "event_id": str(uuid4()), "user_id": str(user.pk)} for user in users[:n_events]]
         with CaptureQueriesContext(
             connection,
         ) as captured:
@@ -221,6 +226,7 @@ def test_a_thousand_events_cost_as_many_queries_as_one(api: Api, act: dict[str, 
 
     api.get("/startups")  # the key's last use is written once a minute
     assert queries(1000) == queries(1) <= 10
+    assert len(redis.keys("recs:profile:*")) >= 1000
 
 
 @pytest.mark.parametrize(
