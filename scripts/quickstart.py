@@ -246,23 +246,8 @@ def programs(addresses: Addresses) -> list[Program]:
             ["gunicorn", "config.wsgi:application", "--threads", "8", *at(addresses.site)],
             lambda _log: answers(f"{addresses.site}/health/live"),
         ),
-        Program(
-            "worker",
-            BACKEND,
-            [
-                "celery",
-                "-A",
-                "config",
-                "worker",
-                "--queues",
-                "default,train",
-                "--concurrency",
-                "1",
-                "--loglevel",
-                "INFO",
-            ],
-            lambda log: " ready." in log.read_text(encoding="utf-8"),
-        ),
+        worker("worker", queue="default"),
+        worker("trainer", queue="train"),  # of its own: small tasks do not wait behind a training
         Program(
             "beat",
             BACKEND,
@@ -270,6 +255,17 @@ def programs(addresses: Addresses) -> list[Program]:
             lambda log: "beat: Starting" in log.read_text(encoding="utf-8"),
         ),
     ]
+
+
+def worker(name: str, *, queue: str) -> Program:
+    """A Celery worker for the tasks of one queue, one at a time."""
+    options = ["--queues", queue, "--hostname", f"{name}@%h", "--concurrency", "1", "--loglevel", "INFO"]
+    return Program(
+        name,
+        BACKEND,
+        ["celery", "-A", "config", "worker", *options],
+        lambda log: " ready." in log.read_text(encoding="utf-8"),
+    )
 
 
 def at(address: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A config worker --queues default,train` and `celery -A config beat`."""
+"""The Celery application: a worker for each of the queues default and train, and a beat."""
 
 import os
 
