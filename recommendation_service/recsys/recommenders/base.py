@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import SectionConfig
+from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, InvalidRequestError, NotFittedError
 from recsys.progress import ignore_progress
@@ -53,6 +54,13 @@ class Recommender(ABC):
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array | None:
         """(n_history, n_items asked) what each act adds to each item's score, where the maths says it."""
         return None
+
+    def with_new_items(self, items: Sequence[CatalogueItem]) -> Self:
+        """The same recommender with startups appended that it was not trained on.
+
+        One that cannot place a startup by its text returns itself: it does not score them.
+        """
+        return self
 
     @abstractmethod
     def save(self, folder: Path) -> dict[str, Any]:

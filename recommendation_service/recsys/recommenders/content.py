@@ -6,7 +6,6 @@ they disliked. It scores every startup of the catalogue, acted on or not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -18,17 +17,15 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.user_items import Dataset, check_user_items
-from recsys.errors import ArtifactError, DataError
+from recsys.errors import DataError
 from recsys.features.text import TextModel, fit_text_model
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import Recommender, load_array
 from recsys.recommenders.popularity import count_recent_users
+from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.types import Float32Array, History, Int32Array, ProgressCallback
 
 VECTORS_FILE = "content_item_vectors.npy"
-COMPONENTS_FILE = "content_components.npy"
-IDF_FILE = "content_idf.npy"
-VOCABULARY_FILE = "content_vocabulary.json"
 POPULARITY_FILE = "content_popularity.npy"
 
 
@@ -81,20 +78,12 @@ class ContentRecommender(Recommender):
                 "or leave content out of training.recommenders."
             )
         check_user_items(dataset.user_items)
-        by_id = {item.id: item for item in dataset.catalogue.items}
-        items = [by_id.get(i, CatalogueItem(id=i, name="")) for i in dataset.all_items.ids]
-        self.text_model, self.vectors = fit_text_model(
-            items,
-            dimensions=self.config.dimensions,
-            min_documents=min(self.config.min_documents, len(items)),
-            max_document_share=self.config.max_document_share,
-            tag_weight=self.config.tag_weight,
-        )
+        self.text_model, self.vectors = fit_catalogue_text(dataset, self.config)
         self.popularity = _from_zero_to_one(count_recent_users(dataset, self.config.half_life_days))
-        self.n_items = len(items)
+        self.n_items = len(self.vectors)
         return self
 
-    def with_new_items(self, items: Sequence[CatalogueItem]) -> ContentRecommender:
+    def with_new_items(self, items: Sequence[CatalogueItem]) -> Self:
         """The same recommender with startups appended that it was not trained on."""
         self.check_fitted()
         extended = copy(self)
@@ -146,32 +135,17 @@ class ContentRecommender(Recommender):
         """Write the vectors, the text model and the popularity."""
         self.check_fitted()
         np.save(folder / VECTORS_FILE, self.vectors)
-        np.save(folder / COMPONENTS_FILE, self.text_model.components)
-        np.save(folder / IDF_FILE, self.text_model.idf)
         np.save(folder / POPULARITY_FILE, self.popularity)
-        vocabulary = json.dumps(list(self.text_model.vocabulary), ensure_ascii=False)
-        (folder / VOCABULARY_FILE).write_text(vocabulary, encoding="utf-8")
+        save_text_model(self.text_model, folder, self.name)
         return {"dimensions": self.text_model.dimensions, "terms": len(self.text_model.vocabulary)}
 
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
         """Read what `save` wrote."""
         recommender = cls(ContentConfig.from_mapping(recipe))
-        try:
-            terms = json.loads((folder / VOCABULARY_FILE).read_text(encoding="utf-8"))
-            vocabulary = {term: column for column, term in enumerate(terms)}
-        except (OSError, ValueError, TypeError) as error:
-            raise ArtifactError(
-                f"{folder / VOCABULARY_FILE} cannot be read ({error}); train again."
-            ) from error
-        components, idf = load_array(folder / COMPONENTS_FILE), load_array(folder / IDF_FILE)
-        if not len(vocabulary) == len(idf) == len(components):
-            raise ArtifactError(
-                f"The text model in {folder} has {len(vocabulary)} terms, {len(idf)} idf values and "
-                f"{len(components)} component rows; they must be as many. Train again."
-            )
-        recommender.text_model = TextModel(vocabulary, idf, components, recommender.config.tag_weight)
-        recommender.vectors = load_array(folder / VECTORS_FILE, columns=components.shape[1])
+        model = load_text_model(folder, cls.name)
+        recommender.text_model = model
+        recommender.vectors = load_array(folder / VECTORS_FILE, columns=model.dimensions)
         recommender.popularity = load_array(folder / POPULARITY_FILE)
         recommender.n_items = len(recommender.vectors)
         return recommender
@@ -191,6 +165,22 @@ class ContentRecommender(Recommender):
         if history.interests:
             interests[0] = self.config.interest_weight * self.text_model.interest_vector(history.interests)
         return np.concatenate((rows * factor[:, None].astype(np.float32), interests))
+
+
+def fit_catalogue_text(dataset: Dataset, config: ContentConfig) -> tuple[TextModel, Float32Array]:
+    """A text model of the dataset's catalogue, and the (n_items, dimensions) vectors of its index space.
+
+    An item without a catalogue entry has a vector of zeros.
+    """
+    by_id = {item.id: item for item in (dataset.catalogue.items if dataset.catalogue else ())}
+    items = [by_id.get(i, CatalogueItem(id=i, name="")) for i in dataset.all_items.ids]
+    return fit_text_model(
+        items,
+        dimensions=config.dimensions,
+        min_documents=min(config.min_documents, len(items)),
+        max_document_share=config.max_document_share,
+        tag_weight=config.tag_weight,
+    )
 
 
 def _from_zero_to_one(counts: Float32Array) -> Float32Array:

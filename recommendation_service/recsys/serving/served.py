@@ -15,7 +15,6 @@ from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
 from recsys.errors import UnavailableError
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.content import ContentRecommender
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
 from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array
 
@@ -163,10 +162,9 @@ def _owned(
 
 def _extended(recommenders: Mapping[str, Recommender], new: list[CatalogueItem]) -> Mapping[str, Recommender]:
     """The recommenders, those that can answer for new startups extended by them."""
-    content = recommenders.get("content")
-    if not new or not isinstance(content, ContentRecommender):
+    if not new:
         return recommenders
-    return {**recommenders, "content": content.with_new_items(new)}
+    return {name: recommender.with_new_items(new) for name, recommender in recommenders.items()}
 
 
 class ServedCatalogue:
