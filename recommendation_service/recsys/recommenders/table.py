@@ -9,11 +9,13 @@ from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender
+from recsys.recommenders.two_tower import TwoTowerConfig, TwoTowerRecommender
 
 RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "popularity": (PopularityRecommender, PopularityConfig),
     "content": (ContentRecommender, ContentConfig),
     "als": (ALSRecommender, ALSConfig),
+    "two_tower": (TwoTowerRecommender, TwoTowerConfig),
 }
 
 

@@ -19,6 +19,7 @@ SMALL = {
     "als": {"factors": 2, "iterations": 10, "alpha": 5.0, "regularization": 1.0},
     "content": {"dimensions": 4},
     "popularity": {},
+    "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8},
 }
 
 
@@ -114,7 +115,7 @@ def test_an_empty_matrix_is_refused_with_the_mend(name: str, two_circles: Datase
         make(name).fit(empty)
 
 
-@pytest.mark.parametrize("name", ["als", "content"])
+@pytest.mark.parametrize("name", ["als", "content", "two_tower"])
 def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None:
     recommender = make(name).fit(two_circles)
 
@@ -124,7 +125,7 @@ def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None
         assert (top % 2 == user % 2).all()
 
 
-@pytest.mark.parametrize("name", ["als", "content"])
+@pytest.mark.parametrize("name", ["als", "content", "two_tower"])
 def test_similar_items_are_of_the_same_circle(name: str, two_circles: Dataset) -> None:
     recommender = make(name).fit(two_circles)
 
@@ -139,6 +140,6 @@ def test_popularity_has_no_similar_items(two_circles: Dataset) -> None:
         make("popularity").fit(two_circles).similar_items(0, 5)
 
 
-@pytest.mark.parametrize("name", ["content", "popularity"])
+@pytest.mark.parametrize("name", ["content", "popularity", "two_tower"])
 def test_startups_nobody_acted_on_are_scored(name: str, two_circles: Dataset) -> None:
     assert make(name).fit(two_circles).n_items == two_circles.n_items + 2
