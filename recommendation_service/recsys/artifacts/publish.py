@@ -24,11 +24,12 @@ import numpy as np
 from recsys import __version__
 from recsys.artifacts import layout
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
+from recsys.artifacts.norm_order import use_norm_order, write_norm_order
 from recsys.artifacts.release import Release, open_release
 from recsys.datasets.files import describe_files, sync_file
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, RecsysError
-from recsys.recommenders.base import Recommender
+from recsys.recommenders.base import Recommender, VectorRecommender
 from recsys.types import History
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,9 @@ def _write(
 def _write_recommender(folder: Path, dataset: Dataset, one: Trained) -> RecommenderEntry:
     before = _names(folder)
     recommender_facts = one.recommender.save(folder)
+    if isinstance(one.recommender, VectorRecommender):
+        recommender_facts |= write_norm_order(folder, one.recommender, dataset)
+        use_norm_order(folder, one.recommender, recommender_facts)
     return RecommenderEntry(
         recipe=one.recipe,
         metrics=one.metrics,

@@ -27,12 +27,13 @@ from recsys.artifacts.layout import (
     file_identity,
 )
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
+from recsys.artifacts.norm_order import use_norm_order
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
-from recsys.recommenders.base import Recommender, is_mapped, load_array
+from recsys.recommenders.base import Recommender, VectorRecommender, is_mapped, load_array
 from recsys.recommenders.table import recommender_class
 from recsys.types import Float32Array, Float64Array, History
 
@@ -206,7 +207,9 @@ def check_golden_queries(release: Release) -> None:
 def _answers_as_before(recommender: Recommender, golden: Mapping[str, Any]) -> bool:
     history = History(np.array(golden["item_indices"], np.int32), np.array(golden["weights"], np.float32))
     scores = recommender.score_batch([history])[0][golden["top"]]
-    return bool(np.allclose(scores, golden["scores"], rtol=1e-3, atol=1e-4))
+    found = recommender.recommend(history, len(golden["top"])).scores
+    same = (np.allclose(one, golden["scores"], rtol=1e-3, atol=1e-4) for one in (scores, found))
+    return all(same)
 
 
 def _mapped_files(folder: Path, manifest: Manifest) -> dict[Path, Identity | None]:
@@ -216,7 +219,9 @@ def _mapped_files(folder: Path, manifest: Manifest) -> dict[Path, Identity | Non
 
 def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recommender:
     try:
-        return recommender_class(name).load(folder, entry.recipe)
+        recommender = recommender_class(name).load(folder, entry.recipe)
+        if isinstance(recommender, VectorRecommender):
+            use_norm_order(folder, recommender, entry.facts)
     except ConfigError as error:
         raise ArtifactError(
             f"The recipe of {name} in {folder / MANIFEST_FILE} cannot be followed: {error} Train again."
@@ -225,6 +230,7 @@ def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recom
         raise ArtifactError(
             f"The files of {name} in {folder} do not fit each other ({error}); train again."
         ) from error
+    return recommender
 
 
 def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:

@@ -15,13 +15,13 @@ from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, InvalidRequestError, NotFittedError
 from recsys.progress import ignore_progress
+from recsys.recommenders.inner_product_search import NO_ITEMS as NO_ITEMS
+from recsys.recommenders.inner_product_search import InnerProductSearch, NormOrder
 from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressCallback, Recommendation
 
 # A mapped file that somebody truncates in place kills its readers (SIGBUS); what was read cannot. Above
 # this size, one copy for all workers is worth more. It is a file's size, and a few files make a release.
 READ_BELOW_BYTES = 16 * 1024 * 1024
-
-NO_ITEMS = Recommendation(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class Recommender(ABC):
@@ -134,16 +134,21 @@ class Recommender(ABC):
             raise NotFittedError(f"{self.name} is not fitted; call fit() or load() first.")
 
     def _allowed(self, exclude: Int32Array | None, candidates: BoolArray | None) -> BoolArray | None:
-        if exclude is None and candidates is None:
-            return None
-        allowed = np.ones(self.n_items, np.bool_) if candidates is None else candidates[: self.n_items].copy()
-        if exclude is not None:
-            allowed[exclude[(exclude >= 0) & (exclude < self.n_items)]] = False
+        within = None if candidates is None else candidates[: self.n_items]
+        if exclude is None:
+            return within
+        allowed = np.ones(self.n_items, np.bool_) if within is None else within.copy()
+        allowed[exclude[(exclude >= 0) & (exclude < self.n_items)]] = False
         return allowed
 
 
 class VectorRecommender(Recommender):
-    """Scores are inner products: a user's vector from the history, times a vector an item."""
+    """Scores are inner products: a user's vector from the history, times a vector an item.
+
+    Lists are exact and the same however they are found; see `inner_product_search`.
+    """
+
+    _search: InnerProductSearch | None = None
 
     @abstractmethod
     def user_vector(self, history: History) -> Float32Array:
@@ -156,9 +161,42 @@ class VectorRecommender(Recommender):
     def score_batch(self, histories: Sequence[History]) -> Float32Array:
         """(n_histories, n_items) products of each user's vector with every item's."""
         self.check_fitted()
-        users = np.stack([self.user_vector(history) for history in histories])
-        scores: Float32Array = users @ self.item_vectors().T
+        scores: Float32Array = self._user_vectors(histories) @ self.item_vectors().T
         return scores
+
+    @property
+    def search(self) -> InnerProductSearch:
+        """The search over the item vectors: a full scan unless `search_by` gave it a norm order."""
+        vectors = self.item_vectors()
+        if self._search is None or self._search.vectors is not vectors:
+            self._search = InnerProductSearch(vectors)
+        return self._search
+
+    def search_by(self, norm_order: NormOrder) -> None:
+        """Prune by a norm order of these item vectors from now on."""
+        self._search = InnerProductSearch(self.item_vectors(), norm_order)
+
+    def recommend(
+        self,
+        history: History,
+        limit: int,
+        *,
+        exclude: Int32Array | None = None,
+        candidates: BoolArray | None = None,
+    ) -> Recommendation:
+        """See `Recommender.recommend`."""
+        return self.search.top(self.user_vector(history), limit, self._allowed(exclude, candidates))
+
+    def recommend_batch(
+        self, histories: Sequence[History], limit: int, *, exclude: Sequence[Int32Array] | None = None
+    ) -> list[Recommendation]:
+        """`recommend` for many histories at once, by one matrix product."""
+        left_out = exclude if exclude is not None else [None] * len(histories)
+        allowed = [self._allowed(one, None) for one in left_out]
+        return self.search.top_batch(self._user_vectors(histories), limit, allowed)
+
+    def _user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        return np.stack([self.user_vector(history) for history in histories])
 
 
 def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None) -> Recommendation:

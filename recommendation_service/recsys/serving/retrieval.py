@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.recommenders.base import NO_ITEMS, Recommender, top_items
+from recsys.recommenders.base import NO_ITEMS, Recommender, VectorRecommender, top_items
 from recsys.types import BoolArray, Float32Array, History, Int32Array, Recommendation
 
 # ALS gives a disliked startup no preference, so it only pulls what is like it towards zero; content
@@ -32,16 +32,15 @@ def rank(
         allowed: (n_items or more,) true where an item may be returned.
         vector_lengths: (n_items,) of the recommender's item vectors, where it has them.
     """
-    scores = recommender.score_batch([history])[0]
-    allowed = allowed[: len(scores)]
     disliked = _latest_dislikes(history, recommender.n_items)
     if (
         len(disliked) == 0
         or vector_lengths is None
+        or not isinstance(recommender, VectorRecommender)
         or recommender.name not in BLIND_TO_NEIGHBOURS_OF_DISLIKES
     ):
-        return top_items(scores, limit, allowed)
-    return _rank_lowered(recommender, scores, limit, allowed, disliked, vector_lengths)
+        return recommender.recommend(history, limit, candidates=allowed)
+    return _rank_lowered(recommender, history, limit, allowed, disliked, vector_lengths)
 
 
 def rank_with_new(
@@ -75,8 +74,8 @@ def _latest_dislikes(history: History, n_items: int) -> Int32Array:
 
 
 def _rank_lowered(
-    recommender: Recommender,
-    scores: Float32Array,
+    recommender: VectorRecommender,
+    history: History,
     limit: int,
     allowed: BoolArray,
     disliked: Int32Array,
@@ -87,12 +86,11 @@ def _rank_lowered(
     Lowering needs the vectors of a shortlist only: once the last place beats every raw score left
     out, no longer shortlist can change the list.
     """
-    vectors = recommender.item_vectors()
-    if vectors is None:
-        return top_items(scores, limit, allowed)
+    user, vectors, search = recommender.user_vector(history), recommender.item_vectors(), recommender.search
+    allowed = allowed[: recommender.n_items]
     n_candidates = limit * SHORTLIST_PER_PLACE
     while True:
-        shortlist = top_items(scores, n_candidates, allowed)
+        shortlist = search.top(user, n_candidates, allowed)
         indices = shortlist.item_indices
         products = vectors[indices] @ vectors[disliked].T
         lengths = np.outer(vector_lengths[indices], vector_lengths[disliked])
