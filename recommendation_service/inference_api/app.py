@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from apiflask import APIFlask
 from flask import Response, abort, request
+from flask.json.provider import DefaultJSONProvider
 from flask_swagger_ui import get_swaggerui_blueprint  # type: ignore[import-untyped]
 
 from inference_api.auth import SECURITY_SCHEMES, install_auth
@@ -25,7 +27,7 @@ from recsys.serving.router import Router
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 64 * 1024  # no address reads a body
+MAX_BODY_BYTES = 1024 * 1024  # a thousand ids of 64 characters, whatever their script and escapes
 
 
 def create_app(settings: Settings) -> APIFlask:
@@ -43,8 +45,9 @@ def create_app(settings: Settings) -> APIFlask:
         docs_path=None,
         static_folder=None,  # type: ignore[arg-type]  # Flask takes None: there are no static files
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the provider in use has it
+    app.json = JSON(app)
     app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,  # while a body is read: one may come without its length
         DESCRIPTION="Which startups next, for this person? Errors have one shape: error, message, detail.",
         HTTP_ERROR_SCHEMA=Error.model_json_schema(),
         VALIDATION_ERROR_SCHEMA=Error.model_json_schema(),
@@ -65,6 +68,23 @@ def create_app(settings: Settings) -> APIFlask:
     return app
 
 
+class JSON(DefaultJSONProvider):
+    """Answers keep the order of their fields; a body that cannot be read is one, however it fails."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Read JSON.
+
+        Raises:
+            ValueError: it is not JSON, or nested deeper than can be read.
+        """
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+
+
 def _install_serving(app: APIFlask, settings: Settings) -> None:
     client = connect(settings.redis_url, timeout_s=READ_TIMEOUT_S)
     profiles = LiveProfileStore(client)
@@ -78,7 +98,9 @@ def _install_serving(app: APIFlask, settings: Settings) -> None:
     app.extensions["release_watcher"] = watcher
     app.extensions["redis"] = client
     app.extensions["live_profiles"] = profiles
-    app.extensions["router"] = Router(watcher, live, settings.thresholds)
+    app.extensions["router"] = Router(
+        watcher, live, settings.thresholds, seen=settings.seen, new_startups=settings.new_startups
+    )
 
 
 def _install_body_limit(app: APIFlask) -> None:

@@ -42,7 +42,7 @@ PLAIN_ERRORS = {
     400: ("bad_request", "The request cannot be read; check its address, headers and body."),
     404: ("not_found", "Nothing has this address; /docs lists what there is."),
     405: ("method_not_allowed", "This address does not know this method; see the Allow header."),
-    413: ("body_too_large", "The body is larger than the server reads; no request here needs one."),
+    413: ("body_too_large", "The body is larger than the server reads, 1 MiB; no request here needs more."),
     500: ("internal_error", "Something failed here; tell the operators the request_id, it is in their log."),
 }
 

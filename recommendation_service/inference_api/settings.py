@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, InvalidRequestError
 from recsys.paths import SERVICE_ROOT
+from recsys.serving.filling import NEW_STARTUPS, NewStartupShare
 from recsys.serving.router import Thresholds
+from recsys.serving.seen import HIDE_FOR_EVER, SeenPolicy, parse_seen_policy
 
 ENVIRONMENTS = ("development", "production")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -25,6 +27,8 @@ class Settings:
     environment: str = "development"
     api_keys: tuple[str, ...] = field(default=(), repr=False)  # any of them is accepted; none: loopback only
     thresholds: Thresholds = field(default_factory=Thresholds)
+    seen: SeenPolicy = HIDE_FOR_EVER
+    new_startups: NewStartupShare = NEW_STARTUPS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -46,6 +50,8 @@ class Settings:
                 cold_below=_whole_number(env, "COLD_BELOW", default=5),
                 hot_from=_whole_number(env, "HOT_FROM", default=20),
             ),
+            seen=_seen_policy(env),
+            new_startups=_new_startup_share(env),
         )
 
 
@@ -84,3 +90,21 @@ def _whole_number(env: Mapping[str, str], name: str, *, default: int) -> int:
     if not (value.isascii() and value.isdigit()):
         raise _refused(name, value, "a whole number of startups, 0 or more")
     return int(value)
+
+
+def _seen_policy(env: Mapping[str, str]) -> SeenPolicy:
+    value = env.get("SEEN_POLICY", "").strip()
+    try:
+        return parse_seen_policy(value)
+    except InvalidRequestError as error:
+        raise ConfigError(f"SEEN_POLICY is {value!r}: {error}") from error
+
+
+def _new_startup_share(env: Mapping[str, str]) -> NewStartupShare:
+    value = env.get("NEW_STARTUP_SHARE", "").strip()
+    if not value:
+        return NEW_STARTUPS
+    try:
+        return NewStartupShare(float(value))
+    except ValueError:
+        raise _refused("NEW_STARTUP_SHARE", value, "a share of a list, from 0 to 1") from None

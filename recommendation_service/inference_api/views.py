@@ -13,16 +13,17 @@ from inference_api.schemas import (
     ListQuery,
     Ready,
     Recommendations,
+    RecommendBody,
     RecommendQuery,
     SimilarQuery,
     StartupList,
-    as_stored,
 )
 from recsys.errors import UnavailableError
 from recsys.serving.answers import RankedList
 from recsys.serving.live_profile import LiveProfileStore
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import NO_RELEASE, Router
+from recsys.serving.served import CODED_FIELDS
 
 lists = APIBlueprint("lists", __name__, tag="Lists")
 health = APIBlueprint("health", __name__, url_prefix="/health", tag="Health")
@@ -37,10 +38,28 @@ ASKS_FOR_KEY: list[str | dict[str, list[Any]]] = [{"ServiceKey": []}, {"ServiceK
 @lists.doc(summary="The startups to show a user next", responses=[401, 503], security=ASKS_FOR_KEY)
 def recommend(query_data: RecommendQuery) -> dict[str, Any]:
     """Chosen by what the user did up to now: `method_used` names who answered."""
-    answer = _router().recommend(
-        query_data.user_id, limit=query_data.limit, exclude=_excluded(), method=query_data.method
+    steering = query_data.steering(
+        exclude=[startup_id for startup_id in ",".join(_given("exclude")).split(",") if startup_id],
+        **{field: _given(field) for field in CODED_FIELDS},
     )
-    return _counted("recommend", answer)
+    return _counted("recommend", _router().recommend(query_data.user_id, steering))
+
+
+@lists.post("/recommend")
+@lists.input(RecommendBody)
+@lists.output(Recommendations)
+@lists.doc(
+    summary="The same, asked in a body: for lists no address can hold",
+    responses=[400, 401, 413, 503],
+    security=ASKS_FOR_KEY,
+)
+def recommend_by_body(json_data: RecommendBody) -> dict[str, Any]:
+    """As GET /recommend."""
+    steering = json_data.steering(
+        exclude=json_data.exclude,
+        **{field: getattr(json_data, field) for field in CODED_FIELDS},
+    )
+    return _counted("recommend", _router().recommend(json_data.user_id, steering))
 
 
 @lists.get("/similar")
@@ -100,10 +119,9 @@ def _router() -> Router:
     return router
 
 
-def _excluded() -> list[str]:
-    """`exclude=a,b&exclude=c` as [a, b, c]; the schema sees the first only."""
-    given = ",".join(request.args.getlist("exclude"))
-    return [as_stored(startup_id) for startup_id in given.split(",") if startup_id]
+def _given(parameter: str) -> list[str]:
+    """Every value of a parameter that may be repeated; the schema sees the first only."""
+    return request.args.getlist(parameter)
 
 
 def _counted(endpoint: str, answer: RankedList) -> dict[str, Any]:

@@ -126,6 +126,13 @@ class ContentRecommender(Recommender):
         interest: Float32Array = shares.astype(np.float32)
         return interest
 
+    def score_items(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n_items asked,) raw scores of a few items."""
+        share = self.config.popularity_share
+        likeness = self.vectors[item_indices] @ self.user_vector(history)
+        scores: Float32Array = (1 - share) * likeness + share * self.popularity[item_indices]
+        return scores.astype(np.float32)
+
     def item_vectors(self) -> Float32Array:
         """(n_items, dimensions) unit text vectors."""
         self.check_fitted()

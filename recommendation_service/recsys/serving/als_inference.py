@@ -13,11 +13,12 @@ from recsys.errors import ArtifactError, NotFoundError, RecsysError
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import top_items
 from recsys.serving.answers import Answer
-from recsys.serving.explanations import Asker, explain
+from recsys.serving.explanations import Asker
+from recsys.serving.filling import Filled, Places, as_list, reasons_for
 from recsys.serving.live_catalogue import LiveCatalogue
 from recsys.serving.retrieval import rank
-from recsys.serving.router import Handed, check_limit, make_list
 from recsys.serving.served import Served, combine
+from recsys.serving.steering import check_limit
 from recsys.types import BoolArray, History, Recommendation
 
 
@@ -70,15 +71,16 @@ class ALSInference:
         history = release.history_of(user_id)
         why_not = None if history is None else self._als.why_not(history)
         popularity = release.recommenders.get("popularity")
+        name = self._als.name
         if history is not None and why_not is not None and popularity is not None:
             allowed, asker = _allowed(self._served, user_id, history), Asker(history)
-            handed = Handed(popularity, rank(popularity, history, limit, allowed), (why_not,))
+            name, ranked = popularity.name, rank(popularity, history, limit, allowed)
         else:
             ranked, asker = self._rank(user_id, user_index, history, limit)
-            handed = Handed(self._als, ranked, () if why_not is None else (why_not,))
-        ranked, name = handed.ranked, handed.recommender.name
-        reasons = explain(self._served, handed.recommender, asker, ranked.item_indices, now_s=0.0)
-        made = make_list(self._served, handed, release.scale(name, ranked.scores), reasons, None)
+        scores = release.scale(name, ranked.scores)
+        places = Places.none().followed_by(ranked.item_indices, scores, name)
+        filled = Filled(places, name, (), (name,))
+        made = as_list(self._served, filled, reasons_for(self._served, places, asker, now_s=0.0), [why_not])
         return Answer.from_list(made, user_id, len(asker.history.item_indices)).to_json()
 
     def _rank(

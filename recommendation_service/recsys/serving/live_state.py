@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from recsys.serving.answers import join_reasons
 from recsys.serving.explanations import Asker
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveProfile, LiveProfileStore, UnreadableProfileError
+from recsys.serving.seen import DatedActs
 from recsys.serving.served import Served, ServedCatalogue
 from recsys.types import History, Int32Array
 
@@ -30,7 +31,8 @@ CATALOGUE_UNAVAILABLE = "live catalogue unavailable: activity and owners as last
 class UserState:
     """What is known of a user now, in the index space of a Served.
 
-    `acted_on` are the startups not to show again; `degraded` what an answer must admit to.
+    `acted_on` are all startups acted on; `dated_acts` those of them a seen policy can judge;
+    `degraded` is what an answer must admit to.
     """
 
     user_id: str
@@ -39,6 +41,7 @@ class UserState:
     acted_on: Int32Array
     opted_out: bool = False
     degraded: str | None = None
+    dated_acts: DatedActs = field(default_factory=DatedActs.none)
 
 
 class LiveState:
@@ -117,12 +120,10 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
     indices = served.items.indices([cell.startup_id for cell in profile.cells])
     known = indices >= 0  # a startup deleted since is in nobody's index space
     cells = [cell for cell, is_known in zip(profile.cells, known, strict=True) if is_known]
-    history = History(
-        indices[known],
-        np.array([cell.weight for cell in cells], np.float32),
-        np.array([cell.last_event_at for cell in cells], np.float64),
-        profile.interests,
-    )
+    type_masks = np.array([cell.type_mask for cell in cells], np.uint8)
+    last_event_at = np.array([cell.last_event_at for cell in cells], np.float64)
+    weights = np.array([cell.weight for cell in cells], np.float32)
+    history = History(indices[known], weights, last_event_at, profile.interests)
     older = served.items.indices(profile.older)
     acted_on = np.concatenate((history.item_indices, older[older >= 0]))
     if not profile.is_whole:  # written without them: the release knows some
@@ -131,8 +132,17 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
     if profile.opted_out:
         asker, degraded = Asker(History.empty()), OPTED_OUT
     else:
-        asker = Asker(history, np.array([cell.type_mask for cell in cells], np.uint8))
-    return UserState(profile.user_id, profile.interaction_count, asker, acted_on, profile.opted_out, degraded)
+        asker = Asker(history, type_masks)
+    liked = weights > 0
+    return UserState(
+        profile.user_id,
+        profile.interaction_count,
+        asker,
+        acted_on,
+        profile.opted_out,
+        degraded,
+        DatedActs(history.item_indices[liked], last_event_at[liked], type_masks[liked]),
+    )
 
 
 def _state_in_release(release: Release, user_id: str, why: str) -> UserState:

@@ -1,10 +1,10 @@
-"""From a recommender's scores to a list: what may be offered, dislikes, places for new startups."""
+"""From a recommender's scores to a list: what may be offered, dislikes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from recsys.recommenders.base import NO_ITEMS, Recommender, VectorRecommender, top_items
+from recsys.recommenders.base import Recommender, VectorRecommender
 from recsys.types import BoolArray, Float32Array, History, Int32Array, Recommendation
 
 # ALS gives a disliked startup no preference, so it only pulls what is like it towards zero; content
@@ -15,7 +15,6 @@ BLIND_TO_NEIGHBOURS_OF_DISLIKES = frozenset({"als"})
 LIKENESS_POWER = 4
 MAX_DISLIKES = 50  # the latest say what somebody is tired of
 SHORTLIST_PER_PLACE = 4
-NEW_STARTUP_SHARE = 0.2  # of a list for somebody without a history
 
 
 def rank(
@@ -41,28 +40,6 @@ def rank(
     ):
         return recommender.recommend(history, limit, candidates=allowed)
     return _rank_lowered(recommender, history, limit, allowed, disliked, vector_lengths)
-
-
-def rank_with_new(
-    recommender: Recommender, history: History, limit: int, allowed: BoolArray, new: BoolArray
-) -> Recommendation:
-    """Like `rank`, with a fifth of the places for the best new items; the order is by score.
-
-    Args:
-        new: (n_items or more,) true where an item is new enough to deserve a place.
-    """
-    scores = recommender.score_batch([history])[0]
-    allowed = allowed[: len(scores)]
-    places = int(limit * NEW_STARTUP_SHARE)
-    newest = top_items(scores, places, allowed & new[: len(scores)]) if places else NO_ITEMS
-    others = allowed.copy()
-    others[newest.item_indices] = False
-    rest = top_items(scores, limit - len(newest.item_indices), others)
-    return _in_order(
-        np.concatenate((rest.item_indices, newest.item_indices)),
-        np.concatenate((rest.scores, newest.scores)),
-        limit,
-    )
 
 
 def _latest_dislikes(history: History, n_items: int) -> Int32Array:

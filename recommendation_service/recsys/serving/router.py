@@ -1,35 +1,46 @@
 """Who answers for which user, from what they did up to this second.
 
 Few acts: content. Some: als, by fold-in. Many: the ensemble. What cannot answer hands down to the
-next; the answer names who really made it and says what stood in the way.
+next; the answer names who really made it and says what stood in the way. What a caller asks of the
+list is `steering`, who fills its places `filling`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from recsys.artifacts.release import Release
 from recsys.errors import ConfigError, InvalidRequestError, NotFoundError, UnavailableError
 from recsys.recommenders.base import NO_ITEMS, Recommender
-from recsys.serving.answers import (
-    Answer,
-    RankedList,
-    RankedStartup,
-    join_reasons,
-    make_recommendation_id,
+from recsys.serving.answers import Answer, RankedList, RankedStartup, join_reasons, make_recommendation_id
+from recsys.serving.diversity import shortlist_size
+from recsys.serving.explanations import Asker, explain_similar
+from recsys.serving.filling import (
+    NEW_STARTUPS,
+    Filled,
+    NewStartupShare,
+    as_list,
+    diversify,
+    fill,
+    keep_places_for_new,
+    not_trained,
+    reasons_for,
+    why_not,
 )
-from recsys.serving.explanations import Asker, explain, explain_similar
 from recsys.serving.live_state import LiveState, UserState
 from recsys.serving.release_watcher import ReleaseWatcher
-from recsys.serving.retrieval import rank, rank_with_new
+from recsys.serving.seen import HIDE_FOR_EVER, SeenPolicy
 from recsys.serving.served import Served
-from recsys.types import BoolArray, Float64Array, History, Recommendation
+from recsys.serving.steering import METHODS, Narrowed, Steering, check_limit, narrow, why_nothing
+from recsys.types import Float64Array, History, Recommendation
 
-METHODS = ("ensemble", "als", "content", "popularity")  # each hands down to the next
 MIN_USERS_FOR_ALS_SIMILARITY = 5  # with fewer, a startup's factors tell those users' other tastes
-MAX_LIMIT = 100
+PLAIN = Steering()
+IMPERSONAL = ("popularity", "content")
 NO_RELEASE = (
     "No trained release is loaded yet; run ./train_all_models.sh, or python train_als.py after an export. "
     "It is picked up without a restart."
@@ -73,40 +84,55 @@ class Handed:
 class Router:
     """Answers from the served release and the live state."""
 
-    def __init__(self, watcher: ReleaseWatcher, live: LiveState, thresholds: Thresholds) -> None:
+    def __init__(
+        self,
+        watcher: ReleaseWatcher,
+        live: LiveState,
+        thresholds: Thresholds,
+        *,
+        seen: SeenPolicy = HIDE_FOR_EVER,
+        new_startups: NewStartupShare = NEW_STARTUPS,
+    ) -> None:
+        """`seen` is the policy of callers who name none; `new_startups` the places kept for those."""
         self._watcher = watcher
         self._live = live
         self._thresholds = thresholds
+        self._seen = seen
+        self._new_startups = new_startups
 
-    def recommend(
-        self, user_id: str, *, limit: int = 10, exclude: Sequence[str] = (), method: str | None = None
-    ) -> Answer:
+    def recommend(self, user_id: str, asked: Steering = PLAIN) -> Answer:
         """The startups to show a user next.
 
         Args:
             user_id: anybody; somebody unknown is a user who did nothing yet.
-            limit: how many at most, 1 to 100; fewer only when fewer are left.
-            exclude: startups not to show; unknown ones are ignored.
-            method: ask only this recommender, whatever the user did.
+            asked: how long a list, of which startups, and by whom.
 
         Raises:
-            InvalidRequestError: the limit is out of range, or the method cannot answer for this user.
+            InvalidRequestError: the method cannot answer for this user, or no startup has a value
+                that a filter asks for.
             UnavailableError: there is no release, or nothing in it can answer.
         """
-        check_limit(limit)
-        release = self._release()
-        served, state = self._live.of_user(user_id, release)
-        now_s = time.time()
-        allowed = _allowed(served, state, exclude)
-        order = self._order_for(served, state, method)
-        handed = _first_to_answer(served, state.asker.history, allowed, limit, order, now_s=now_s)
-        made = make_list(
-            served,
-            handed,
-            release.scale(handed.recommender.name, handed.ranked.scores),
-            explain(served, handed.recommender, state.asker, handed.ranked.item_indices, now_s=now_s),
-            state.degraded,
-        )
+        served, state = self._live.of_user(user_id, self._release())
+        history, now_s = state.asker.history, time.time()
+        narrowed = narrow(served, state, asked, seen=self._seen, now_s=now_s)
+        order = self._order_for(served, state, asked.method)
+        n_places = asked.limit if asked.diversity == 0 else shortlist_size(asked.limit)
+        filled = fill(served, history, narrowed.allowed, n_places, order)
+        places, not_diverse = diversify(served, filled.places, asked.limit, asked.diversity)
+        if asked.method is None and not state.opted_out:
+            places = keep_places_for_new(
+                served,
+                history,
+                places,
+                narrowed.allowed,
+                limit=asked.limit,
+                n_kept=self._new_startups.n_places(asked.limit, history),
+                now_s=now_s,
+            )
+        reasons = reasons_for(served, places, state.asker, now_s=now_s)
+        why_short = _why_short(served, narrowed, filled, len(places), asked.limit)
+        notices = (state.degraded, *filled.declined, *narrowed.notices, not_diverse, why_short)
+        made = as_list(served, replace(filled, places=places), reasons, notices)
         return Answer.from_list(made, user_id, state.interaction_count)
 
     def similar(self, startup_id: str, *, limit: int = 10) -> RankedList:
@@ -139,12 +165,11 @@ class Router:
             UnavailableError: there is no release, or popularity is not in it.
         """
         check_limit(limit)
-        release, now_s, nobody = self._release(), time.time(), History.empty()
-        served, degraded = self._live.of_catalogue(release)
-        handed = _first_to_answer(served, nobody, served.active, limit, ("popularity",), now_s=now_s)
-        scores = release.scale(handed.recommender.name, handed.ranked.scores)
-        reasons = explain(served, handed.recommender, Asker(nobody), handed.ranked.item_indices, now_s=now_s)
-        return make_list(served, handed, scores, reasons, degraded)
+        nobody, now_s = Asker(History.empty()), time.time()
+        served, degraded = self._live.of_catalogue(self._release())
+        filled = fill(served, nobody.history, served.active, limit, ("popularity",))
+        reasons = reasons_for(served, filled.places, nobody, now_s=now_s)
+        return as_list(served, filled, reasons, [degraded, *filled.declined])
 
     def _release(self) -> Release:
         release = self._watcher.release
@@ -155,76 +180,26 @@ class Router:
     def _order_for(self, served: Served, state: UserState, method: str | None) -> tuple[str, ...]:
         """Whom to ask, one after the other."""
         if state.opted_out:
-            return ("popularity",)
+            return IMPERSONAL  # of somebody without a history here
         if method is not None:
-            why_not = _why_not(served, method, state.asker.history)
-            if why_not is not None:
-                raise InvalidRequestError(f"{method} cannot answer: {why_not}.", method=method)
+            refusal = why_not(served, method, state.asker.history)
+            if refusal is not None:
+                raise InvalidRequestError(f"{method} cannot answer: {refusal}.", method=method)
             return (method,)
         chosen = METHODS.index(self._thresholds.method_for(state.interaction_count))
         # Upwards only when nothing below can answer: als alone beats no answer.
         return (*METHODS[chosen:], *reversed(METHODS[:chosen]))
 
 
-def check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidRequestError(f"limit is {limit}; ask for 1 to {MAX_LIMIT}.", limit=limit)
-
-
-def _allowed(served: Served, state: UserState, exclude: Sequence[str]) -> BoolArray:
-    """(n_items,) what may be offered: active, not acted on, not their own, not excluded."""
-    allowed = served.active.copy()
-    excluded = served.items.indices(exclude)
-    for indices in (state.acted_on, excluded[excluded >= 0], served.owned.get(state.user_id)):
-        if indices is not None:
-            allowed[indices] = False
-    return allowed
-
-
-def _first_to_answer(
-    served: Served,
-    history: History,
-    allowed: BoolArray,
-    limit: int,
-    order: Sequence[str],
-    *,
-    now_s: float,
-) -> Handed:
-    """Ask one recommender after the other; an empty list counts only if all lists are empty.
-
-    Raises:
-        UnavailableError: none can answer.
-    """
-    declined: list[str] = []
-    emptied: Recommender | None = None
-    for name in order:
-        why_not = _why_not(served, name, history)
-        if why_not is not None:
-            declined.append(why_not)
-            continue
-        recommender = served.recommenders[name]
-        ranked = _rank(served, recommender, history, allowed, limit, now_s)
-        if len(ranked.item_indices) > 0:
-            return Handed(recommender, ranked, tuple(declined))
-        declined.append(f"{name} has nothing left to offer")
-        emptied = emptied or recommender
-    if emptied is not None:
-        return Handed(emptied, NO_ITEMS, tuple(declined))
-    raise UnavailableError(
-        f"Nothing in release {served.release.version} can answer ({'; '.join(declined)}); "
-        "train all models again."
-    )
-
-
-def _rank(
-    served: Served, recommender: Recommender, history: History, allowed: BoolArray, limit: int, now_s: float
-) -> Recommendation:
-    knows_nothing_yet = len(history.item_indices) == 0
-    if recommender.name == "content" and knows_nothing_yet:
-        return rank_with_new(recommender, history, limit, allowed, served.is_new(now_s))
-    return rank(
-        recommender, history, limit, allowed, vector_lengths=served.vector_lengths.get(recommender.name)
-    )
+def _why_short(served: Served, narrowed: Narrowed, filled: Filled, n_places: int, limit: int) -> str | None:
+    """Why a list is empty, or shorter than the catalogue would let it be."""
+    if n_places == limit:
+        return None
+    n_allowed = int(np.count_nonzero(narrowed.allowed))
+    if n_allowed == 0:
+        return why_nothing(served, narrowed)
+    n_unknown = n_allowed - n_places
+    return f"{n_unknown:,} more may be offered, unknown to {', '.join(filled.asked)}" if n_unknown else None
 
 
 def _first_to_compare(served: Served, item_index: int, limit: int) -> Handed:
@@ -236,7 +211,7 @@ def _first_to_compare(served: Served, item_index: int, limit: int) -> Handed:
     for name in order:
         recommender = served.recommenders.get(name)
         if recommender is None:
-            declined.append(_not_trained(served, name))
+            declined.append(not_trained(served, name))
         elif item_index >= recommender.n_items:
             declined.append(f"{name} does not know this startup")
         else:
@@ -251,17 +226,6 @@ def _first_to_compare(served: Served, item_index: int, limit: int) -> Handed:
         f"Nothing in release {served.release.version} can compare this startup ({'; '.join(declined)}); "
         "train all models again."
     )
-
-
-def _why_not(served: Served, name: str, history: History) -> str | None:
-    recommender = served.recommenders.get(name)
-    return _not_trained(served, name) if recommender is None else recommender.why_not(history)
-
-
-def _not_trained(served: Served, name: str) -> str:
-    if name == "ensemble" and "two_tower" not in served.recommenders:
-        return "two_tower not trained"
-    return f"{name} not trained"
 
 
 def make_list(

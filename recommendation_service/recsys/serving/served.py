@@ -48,10 +48,16 @@ class Served:
         """Indices from here on are startups nobody had acted on when the release was made."""
         return len(self.release.item_mapping)
 
+    def new_items(self, now_s: float) -> Int32Array:
+        """(k,) indices of those that `is_new` tells."""
+        first = self.n_acted_on
+        recent = self.created_at[first:] > now_s - NEW_STARTUP_S
+        return (first + np.flatnonzero(recent)).astype(np.int32)
+
     def is_new(self, now_s: float) -> BoolArray:
         """(n_items,) startups of the last 30 days that nobody had acted on at the training."""
-        new: BoolArray = self.created_at > now_s - NEW_STARTUP_S
-        new[: self.n_acted_on] = False
+        new: BoolArray = np.zeros(len(self.items), np.bool_)
+        new[self.new_items(now_s)] = True
         return new
 
     def has_recent_acts(self, now_s: float) -> bool:

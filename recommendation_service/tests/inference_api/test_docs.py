@@ -35,8 +35,14 @@ def test_openapi_describes_every_address_with_its_errors(client: FlaskClient) ->
     }  # fmt: skip
     recommend = spec["paths"]["/recommend"]["get"]
     assert {parameter["name"] for parameter in recommend["parameters"]} == {
-        "user_id", "limit", "exclude", "method",
+        "user_id", "limit", "exclude", "industry", "country", "stage", "created_after", "diversity",
+        "method", "seen",
     }  # fmt: skip
+    by_body = spec["paths"]["/recommend"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = spec["components"]["schemas"][by_body["$ref"].rpartition("/")[2]]
+    assert set(body["properties"]) == {parameter["name"] for parameter in recommend["parameters"]}
+    assert body["properties"]["exclude"]["maxItems"] == 1000
+    assert all(parameter["schema"].get("description") for parameter in recommend["parameters"])
     assert {"200", "401", "422", "503"} <= set(recommend["responses"])
     assert recommend["security"] == [{"ServiceKey": []}, {"ServiceKeyHeader": []}]
     for reference in set(re.findall(r'"#/([^"]+)"', client.get("/openapi.json").text)):

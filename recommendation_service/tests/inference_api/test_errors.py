@@ -60,7 +60,7 @@ def test_an_unexpected_error_tells_the_request_id_and_nothing_of_the_inside(
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("POST", "/recommend", 405, "method_not_allowed"),
+        ("POST", "/popular", 405, "method_not_allowed"),
         ("DELETE", "/health/live", 405, "method_not_allowed"),
     ],
 )

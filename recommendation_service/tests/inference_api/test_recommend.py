@@ -7,6 +7,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
+from recsys.serving.seen import parse_seen_policy
 
 
 def test_an_answer_has_the_documented_shape_and_order(client: FlaskClient) -> None:
@@ -37,6 +38,76 @@ def test_exclude_takes_a_comma_separated_list_and_repeats(client: FlaskClient) -
     query = f"/recommend?user_id=anna&limit=100&{repeated}"
     left = {startup["id"] for startup in client.get(query).json["startups"]}
     assert left == {startup["id"] for startup in everything} - set(first)
+
+
+def test_filters_take_comma_separated_values_and_repeat(client: FlaskClient) -> None:
+    def industries(query: str) -> set[int]:
+        startups = client.get(f"/recommend?user_id=anna&limit=100&{query}").json["startups"]
+        return {int(startup["id"][1:]) % 2 for startup in startups}
+
+    assert industries("industry=FINTECH") == {0}
+    assert industries("industry=robotics,") == {1}
+    both = [
+        industries(query) for query in ("industry=fintech,robotics", "industry=fintech&industry=robotics")
+    ]
+    assert both == [{0, 1}] * 2
+    assert industries("industry=") == {0, 1}
+
+
+def test_a_misspelt_value_is_refused_with_the_nearest(client: FlaskClient) -> None:
+    response = client.get("/recommend?user_id=anna&industry=Fintehc")
+    assert response.status_code == 422
+    assert response.json == {
+        "error": "invalid_request",
+        "message": "No startup has the industry fintehc; did you mean fintech?",
+        "detail": {"field": "industry", "unknown": ["fintehc"], "nearest": ["fintech"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("created_after=soon", "2026-11-22T10:00:00Z"),
+        ("created_after=2026-11-22T10:00:00+02:00", "%2B"),
+        ("seen=veiw:7", "did you mean view?"),
+        ("seen=view:-1", "view:7,click:30"),
+        ("exclude=" + ",".join(f"s{n}" for n in range(1001)), "at most 1,000"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_form(client: FlaskClient, query: str, told: str) -> None:
+    response = client.get(f"/recommend?user_id=anna&{query}")
+    assert (response.status_code, response.json["error"]) == (422, "invalid_request")
+    assert told in response.json["message"]
+
+
+def test_contradicting_filters_give_an_empty_list_that_says_why(client: FlaskClient) -> None:
+    response = client.get("/recommend?user_id=anna&industry=fintech&created_after=2999-01-01")
+    assert response.status_code == 200
+    assert response.json["startups"] == []
+    assert response.json["degraded"] == (
+        "nothing is left to offer: 43 startups are active, 21 of them with industry fintech, "
+        "none of them created after 2999-01-01T00:00:00+00:00"
+    )
+
+
+def test_what_was_acted_on_comes_back_as_the_caller_says(client: FlaskClient) -> None:
+    """anna liked six startups in 2023."""
+    liked = {f"s{n:02}" for n in range(0, 12, 2)}
+
+    def shown(query: str) -> set[str]:
+        startups = client.get(f"/recommend?user_id=anna&limit=100{query}").json["startups"]
+        return liked & {startup["id"] for startup in startups}
+
+    assert shown("") == shown("&seen=") == shown("&seen=view:0") == shown("&seen=like:36500") == set()
+    assert shown("&seen=like:30") == liked
+
+
+def test_rules_of_the_service_are_settings(
+    make_app: Callable[..., APIFlask], synced: LiveProfileStore
+) -> None:
+    client = make_app(seen=parse_seen_policy("like:30")).test_client()
+    startups = client.get("/recommend?user_id=anna&limit=100").json["startups"]
+    assert "s00" in {startup["id"] for startup in startups}
 
 
 def test_a_method_can_be_forced(client: FlaskClient) -> None:
@@ -85,6 +156,9 @@ def test_a_uuid_in_upper_case_is_the_same_user(client: FlaskClient, synced: Live
         ("user_id=anna&limit=1e400", "limit"),
         ("user_id=anna&limit=", "limit"),
         ("user_id=anna&method=magic", "method"),
+        ("user_id=anna&diversity=1.01", "diversity"),
+        ("user_id=anna&diversity=NaN", "diversity"),
+        ("user_id=anna&diversity=", "diversity"),
         ("user_id=anna&limti=3", "limti"),
     ],
 )

@@ -7,7 +7,9 @@ import pytest
 from inference_api import Settings
 from recsys.errors import ConfigError
 from recsys.paths import SERVICE_ROOT
+from recsys.serving.filling import NewStartupShare
 from recsys.serving.router import Thresholds
+from recsys.serving.seen import SeenPolicy
 
 REDIS = {"REDIS_URL": "redis://localhost:6379/0"}
 KEY = "a-long-random-service-key"
@@ -28,6 +30,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "INFERENCE_API_KEY": f" {KEY}, {KEY}-next ,",
             "COLD_BELOW": "3",
             "HOT_FROM": "30",
+            "SEEN_POLICY": "view:7, click:30",
+            "NEW_STARTUP_SHARE": "0.3",
         }
     )
     assert settings == Settings(
@@ -36,6 +40,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         environment="production",
         api_keys=(KEY, f"{KEY}-next"),
         thresholds=Thresholds(3, 30),
+        seen=SeenPolicy({"view": 7, "click": 30}),
+        new_startups=NewStartupShare(0.3),
     )
 
 
@@ -48,6 +54,14 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ({"COLD_BELOW": "five"}, "COLD_BELOW is 'five'; accepted: a whole number"),
         ({"HOT_FROM": "-1"}, "HOT_FROM is '-1'; accepted"),
         ({"COLD_BELOW": "30"}, "COLD_BELOW is 30 and HOT_FROM is 20"),
+        ({"SEEN_POLICY": "veiw:7"}, "SEEN_POLICY is 'veiw:7': seen holds 'veiw:7'"),
+        ({"SEEN_POLICY": "view"}, "write types and days such as view:7,click:30"),
+        (
+            {"NEW_STARTUP_SHARE": "20%"},
+            "NEW_STARTUP_SHARE is '20%'; accepted: a share of a list",
+        ),
+        ({"NEW_STARTUP_SHARE": "1.5"}, "NEW_STARTUP_SHARE is 1.5; give a share from 0"),
+        ({"NEW_STARTUP_SHARE": "nan"}, "NEW_STARTUP_SHARE is nan; give a share from 0"),
         ({"ENVIRONMENT": "production"}, "INFERENCE_API_KEY is not set; accepted: one or more random keys"),
         (
             {"ENVIRONMENT": "production", "INFERENCE_API_KEY": f"{KEY},short"},

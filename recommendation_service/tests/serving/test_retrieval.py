@@ -1,4 +1,4 @@
-"""Lists from scores: exactness of what is lowered, places for new items."""
+"""Lists from scores: exactness of what is lowered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recsys.engines.als_config import ALSConfig
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
-from recsys.serving.retrieval import rank, rank_with_new
+from recsys.serving.retrieval import rank
 from recsys.types import History
 
 N_ITEMS, FACTORS = 300, 5
@@ -83,20 +83,3 @@ def test_a_twin_of_what_was_disliked_falls_to_zero_and_a_stranger_keeps_its_scor
     scores = dict(zip(ranked.item_indices.tolist(), ranked.scores.tolist(), strict=True))
     assert scores[twin] == pytest.approx(0.0, abs=1e-6)
     assert scores[stranger] == pytest.approx(float(raw[stranger]))
-
-
-@pytest.mark.parametrize(
-    ("limit", "n_new", "expected"), [(4, 9, 0), (5, 9, 1), (10, 9, 2), (100, 9, 9), (10, 0, 0)]
-)
-def test_a_fifth_of_the_places_goes_to_the_best_new_items(limit: int, n_new: int, expected: int) -> None:
-    als = als_of(5)
-    history = history_of([0, 1], [])
-    new = np.zeros(N_ITEMS, np.bool_)
-    worst = np.argsort(als.score_batch([history])[0])[:n_new]
-    new[worst] = True
-    ranked = rank_with_new(als, history, limit, np.ones(N_ITEMS, np.bool_), new)
-    chosen = ranked.item_indices[new[ranked.item_indices]]
-    assert len(chosen) == expected
-    assert set(chosen) == set(worst[::-1][:expected])
-    assert len(ranked.item_indices) == limit
-    assert (np.diff(ranked.scores) <= 0).all()

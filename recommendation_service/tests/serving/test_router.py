@@ -23,6 +23,7 @@ from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
 from recsys.serving.live_state import MAY_BE_BEHIND, LiveState
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
+from recsys.serving.steering import Steering
 
 FINTECH = [f"s{n:02}" for n in range(0, 40, 2)]
 EVERY_STARTUP = [f"s{n:02}" for n in range(44)]
@@ -71,7 +72,7 @@ def test_thresholds_out_of_order_are_refused(cold_below: int, hot_from: int) -> 
 
 def test_dislikes_count_as_acts_and_only_dislikes_go_to_content(router: Router, act: Callable) -> None:
     act("anna", [], dislikes=FINTECH[:6])
-    answer = router.recommend("anna", limit=20)
+    answer = router.recommend("anna", Steering(limit=20))
     assert answer.interaction_count == 6
     assert answer.method_used == "content"
     assert answer.degraded == "no positive act on a startup als was trained on"
@@ -111,13 +112,15 @@ def test_als_orders_as_the_exact_fold_in_of_the_live_history(
     lhs += als.config.regularization * np.eye(y.shape[1])
     scores = y @ np.linalg.solve(lhs, seen.T @ (als.config.alpha * weights))
     scores[release.items.indices([*FINTECH[:7], "s36"])] = -np.inf
-    assert ids(router.recommend("anna", limit=5)) == [release.items.ids[i] for i in np.argsort(-scores)[:5]]
+    assert ids(router.recommend("anna", Steering(limit=5))) == [
+        release.items.ids[i] for i in np.argsort(-scores)[:5]
+    ]
 
 
 def test_scores_fall_with_rank_and_stay_between_0_and_1(router: Router, act: Callable) -> None:
     for n_acts in (0, 3, 8, 25):
         act("anna", [*FINTECH, *ROBOTICS][:n_acts])
-        for answer in (router.recommend("anna", limit=15), router.popular(), router.similar("s00")):
+        for answer in (router.recommend("anna", Steering(limit=15)), router.popular(), router.similar("s00")):
             scores = [startup.score for startup in answer.startups]
             assert scores == sorted(scores, reverse=True)
             assert 0 < min(scores) <= max(scores) < 1
@@ -141,7 +144,7 @@ def everything_offered(router: Router, user_id: str) -> set[str]:
     """Over every method, as long a list as there is."""
     offered: set[str] = set()
     for method in (None, "als", "content", "popularity"):
-        offered |= set(ids(router.recommend(user_id, limit=100, method=method)))
+        offered |= set(ids(router.recommend(user_id, Steering(limit=100, method=method))))
     return offered
 
 
@@ -150,7 +153,7 @@ def test_acted_on_disliked_inactive_and_own_startups_are_never_offered(router: R
     hidden = {*FINTECH[4:8], *ROBOTICS[:3], "s36", "s02"}
     offered = everything_offered(router, "u00")
     assert offered == {f"s{n:02}" for n in range(44)} - hidden
-    rest = router.recommend("u00", limit=100, exclude=["s20", "nonsense"], method="content")
+    rest = router.recommend("u00", Steering(limit=100, exclude=["s20", "nonsense"], method="content"))
     assert offered - set(ids(rest)) == {"s20"}
 
 
@@ -189,7 +192,7 @@ def test_a_startup_deleted_before_redis_was_wiped_stays_gone(
 
 
 def everything_offered_cold(router: Router) -> set[str]:
-    return set(ids(router.recommend("nobody", limit=100)))
+    return set(ids(router.recommend("nobody", Steering(limit=100))))
 
 
 def test_a_change_of_owner_counts_at_once(
@@ -197,7 +200,7 @@ def test_a_change_of_owner_counts_at_once(
 ) -> None:
     act("u00", FINTECH[4:6])
     catalogue.replace([], existing=EVERY_STARTUP, inactive=[], owners={"s10": "u00"})
-    offered = set(ids(router.recommend("u00", limit=100)))
+    offered = set(ids(router.recommend("u00", Steering(limit=100))))
     assert "s10" not in offered
     assert "s02" in offered
 
@@ -212,7 +215,7 @@ def test_acts_older_than_the_live_cells_are_still_not_offered(
     profile = act("u05", ["s01", "s03", "s05", "s07", "s09"])
     assert {release.items.ids[i] for i in known.item_indices} - {c.startup_id for c in profile.cells}
     profiles.store([replace(profile, interaction_count=600)], force=True)
-    offered = set(ids(router.recommend("u05", limit=100)))
+    offered = set(ids(router.recommend("u05", Steering(limit=100))))
     assert not offered & {release.items.ids[i] for i in known.item_indices}
 
 
@@ -234,21 +237,24 @@ def test_an_act_taken_back_may_be_offered_again(
     assert known is not None
     acted = [watcher.release.items.ids[i] for i in known.item_indices]
     act("u05", acted[1:])
-    assert acted[0] in ids(router.recommend("u05", limit=100))
+    assert acted[0] in ids(router.recommend("u05", Steering(limit=100)))
 
 
 def test_nothing_left_hands_down_and_ends_in_an_empty_list_that_says_so(
     router: Router, act: Callable
 ) -> None:
     act("anna", [f"s{n:02}" for n in range(40) if n != 36])
-    answer = router.recommend("anna", limit=100)
+    answer = router.recommend("anna", Steering(limit=100))
     assert answer.method_used == "content"
     assert answer.degraded == "two_tower not trained; als has nothing left to offer"
     assert sorted(ids(answer)) == ["s40", "s41", "s42", "s43"]
     act("anna", [f"s{n:02}" for n in range(44) if n != 36])
     answer = router.recommend("anna")
     assert answer.startups == ()
-    assert "popularity has nothing left to offer" in (answer.degraded or "")
+    assert answer.degraded == (
+        "two_tower not trained; nothing is left to offer: 43 startups are active, "
+        "all of them acted on, excluded or the user's own"
+    )
 
 
 # --- Dislikes ---
@@ -260,9 +266,9 @@ def test_a_dislike_lowers_the_startups_most_like_it_at_once(
 ) -> None:
     liked = [*FINTECH[:5], *ROBOTICS[:5]]
     act("anna", liked)
-    before = ids(router.recommend("anna", limit=100, method=method))
+    before = ids(router.recommend("anna", Steering(limit=100, method=method)))
     act("anna", liked, dislikes=[ROBOTICS[5]])
-    after = ids(router.recommend("anna", limit=100, method=method))
+    after = ids(router.recommend("anna", Steering(limit=100, method=method)))
     places = {s: (before.index(s), after.index(s)) for s in ROBOTICS[6:] if s in after}
     assert np.mean([now - then for then, now in places.values()]) > 1
 
@@ -288,7 +294,9 @@ def test_a_startup_made_after_the_training_is_offered_to_who_likes_its_kind(
     act("fin", FINTECH[:3])
     act("rob", ROBOTICS[:3])
     catalogue.put([new_startup("fresh", "Robotics", "robot factory welding arms")])
-    of_fin, of_rob = (router.recommend(user, limit=100, method="content") for user in ("fin", "rob"))
+    of_fin, of_rob = (
+        router.recommend(user, Steering(limit=100, method="content")) for user in ("fin", "rob")
+    )
     assert ids(of_rob).index("fresh") < ids(of_fin).index("fresh")
 
 
@@ -296,14 +304,14 @@ def test_somebody_without_a_history_sees_new_startups_in_a_fifth_of_the_places(
     router: Router, catalogue: LiveCatalogueStore
 ) -> None:
     catalogue.put([new_startup(f"fresh{n}", "Fintech", "bank money") for n in range(5)])
-    answer = router.recommend("nobody", limit=10)
+    answer = router.recommend("nobody", Steering(limit=10))
     new = [startup for startup in answer.startups if startup.id.startswith("fresh")]
     assert [startup.reason for startup in new] == ["New in Fintech"] * 2
     assert [startup.score for startup in answer.startups] == sorted(
         (startup.score for startup in answer.startups), reverse=True
     )
     assert len(answer.startups) == 10
-    assert len(router.recommend("nobody", limit=4).startups) == 4
+    assert len(router.recommend("nobody", Steering(limit=4)).startups) == 4
 
 
 def test_a_startup_of_last_year_takes_no_place_of_the_new(
@@ -311,7 +319,7 @@ def test_a_startup_of_last_year_takes_no_place_of_the_new(
 ) -> None:
     old = replace(new_startup("old", "Fintech", "bank"), created_at=time.time() - 400 * 86_400)
     catalogue.put([old])
-    assert "old" not in ids(router.recommend("nobody", limit=10))
+    assert "old" not in ids(router.recommend("nobody", Steering(limit=10)))
 
 
 def test_acts_on_new_startups_alone_are_answered_by_content_and_say_why(
@@ -381,14 +389,14 @@ def test_a_dislike_is_never_given_as_a_reason(router: Router, act: Callable) -> 
     act("anna", FINTECH[:6], dislikes=ROBOTICS[:6])
     named = {f"Firm {int(startup_id[1:])}" for startup_id in FINTECH[:6]}
     for method in ("als", "content"):
-        for startup in router.recommend("anna", limit=100, method=method).startups:
+        for startup in router.recommend("anna", Steering(limit=100, method=method)).startups:
             if startup.reason.startswith("Because"):
                 assert startup.reason.removeprefix("Because you liked ") in named
 
 
 def test_interests_are_named_in_the_users_own_words(router: Router, act: Callable) -> None:
     act("anna", [], interests=("Robotics", "gardening"))
-    reasons = [startup.reason for startup in router.recommend("anna", limit=15).startups]
+    reasons = [startup.reason for startup in router.recommend("anna", Steering(limit=15)).startups]
     assert reasons.count("Matches your interest in Robotics") >= 8
     assert set(reasons) <= {"Matches your interest in Robotics", "Popular lately"}
 
@@ -398,8 +406,8 @@ def test_what_is_popular_anyway_is_called_popular_and_the_rest_is_personal(
 ) -> None:
     """Nobody's list is the popular one: those of its startups that match no more than usual stay so."""
     act("anna", [ROBOTICS[0]])
-    popular = set(ids(router.recommend("nobody", limit=10)))
-    for startup in router.recommend("anna", limit=10).startups:
+    popular = set(ids(router.recommend("nobody", Steering(limit=10))))
+    for startup in router.recommend("anna", Steering(limit=10)).startups:
         if startup.id not in popular:
             assert startup.reason == "Because you liked Firm 1"
 
@@ -432,7 +440,7 @@ def test_without_the_ready_mark_the_releases_own_row_answers_and_says_so(
     assert watcher.release is not None
     known = watcher.release.history_of("u04")
     assert known is not None
-    answer = router.recommend("u04", limit=100)
+    answer = router.recommend("u04", Steering(limit=100))
     assert answer.method_used == "als"
     assert answer.interaction_count == len(known.item_indices)
     assert answer.degraded == f"live profiles not synced: acts as of release {answer.model_version}"
@@ -469,11 +477,11 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
         catalogue.replace([], existing=EVERY_STARTUP, inactive=["s38"])
 
     sync()
-    live = router.recommend("u04", limit=100)
+    live = router.recommend("u04", Steering(limit=100))
     assert live.degraded is None
     stoppable_valkey.stop()
     for _ in range(3):
-        answer = router.recommend("u04", limit=100)
+        answer = router.recommend("u04", Steering(limit=100))
         assert answer.degraded == (
             f"live profile store unavailable: acts as of release {answer.model_version}"
         )
@@ -483,7 +491,7 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
     assert router.similar("s00").startups
     stoppable_valkey.start()
     sync()
-    healed = router.recommend("u04", limit=100)
+    healed = router.recommend("u04", Steering(limit=100))
     assert (ids(healed), healed.degraded) == (ids(live), None)
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert ["live store" in record.getMessage() for record in warnings] == [
@@ -518,14 +526,14 @@ def test_a_catalogue_never_synced_is_admitted_and_takes_only_away(
     router: Router, catalogue: LiveCatalogueStore, redis_client: redis.Redis, watcher: ReleaseWatcher
 ) -> None:
     redis_client.delete(*redis_client.keys("recs:catalogue:*"))
-    answer = router.recommend("u00", limit=100)
+    answer = router.recommend("u00", Steering(limit=100))
     assert answer.degraded == "live catalogue not synced: activity and owners partly as of the release"
     assert not {"s36", "s02"} & set(ids(answer))
     assert watcher.release is not None
     s04 = watcher.release.catalogue[4]
     assert s04 is not None
     catalogue.put([replace(s04, is_active=False)])
-    assert "s04" not in ids(router.recommend("u00", limit=100))
+    assert "s04" not in ids(router.recommend("u00", Steering(limit=100)))
 
 
 def test_a_profile_nobody_can_read_counts_as_none(
@@ -547,21 +555,22 @@ def test_somebody_who_opted_out_gets_what_is_popular_and_nothing_personal(
     router: Router, act: Callable
 ) -> None:
     act("anna", ROBOTICS[:8], interests=("robotics",), opted_out=True)
-    answer = router.recommend("anna", limit=10)
+    answer = router.recommend("anna", Steering(limit=10))
     assert answer.method_used == "popularity"
     assert answer.degraded == "the user opted out: popular startups, nothing personal"
     assert answer.interaction_count == 8
     others = [startup_id for startup_id in ids(router.popular(limit=100)) if startup_id not in ROBOTICS[:8]]
     assert ids(answer) == others[:10]
     assert not any("your" in startup.reason or "you " in startup.reason for startup in answer.startups)
-    assert ids(router.recommend("anna", limit=10, method="als")) == others[:10]
+    assert ids(router.recommend("anna", Steering(limit=10, method="als"))) == others[:10]
 
 
 def test_a_forced_method_answers_whatever_the_count(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:1])
-    assert {m: router.recommend("anna", method=m).method_used for m in ("als", "content", "popularity")} == {
-        m: m for m in ("als", "content", "popularity")
-    }
+    for method in ("als", "content", "popularity"):
+        answer = router.recommend("anna", Steering(method=method))
+        assert answer.method_used == method
+        assert {startup.source for startup in answer.startups} == {method}
 
 
 @pytest.mark.parametrize(
@@ -575,13 +584,13 @@ def test_a_forced_method_that_cannot_answer_is_told_not_replaced(
     router: Router, method: str, message: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
-        router.recommend("nobody", method=method)
+        router.recommend("nobody", Steering(method=method))
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])
 def test_a_limit_out_of_range_is_refused(router: Router, limit: int) -> None:
     for ask in (
-        lambda: router.recommend("anna", limit=limit),
+        lambda: router.recommend("anna", Steering(limit=limit)),
         lambda: router.popular(limit=limit),
         lambda: router.similar("s00", limit=limit),
     ):
@@ -661,7 +670,7 @@ def test_the_five_documented_files_alone_answer_with_als_and_say_so(
 
 def test_an_answer_as_json_has_the_documented_fields(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:6])
-    answer = router.recommend("anna", limit=2)
+    answer = router.recommend("anna", Steering(limit=2))
     fields = answer.to_json()
     assert set(fields) == {
         "user_id", "startups", "method_used", "interaction_count",
