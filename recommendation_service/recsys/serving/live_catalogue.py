@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,7 +18,8 @@ from typing import Any, cast
 import redis
 
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.errors import DataError
+from recsys.datasets.id_map import MAX_ID_LENGTH
+from recsys.errors import DataError, UnavailableError
 from recsys.serving.redis_client import redis_faults_as_unavailable
 
 logger = logging.getLogger(__name__)
@@ -31,8 +33,10 @@ EXISTING_KEY = "recs:catalogue:existing"  # every startup there was at the last 
 REMOVED_KEY = "recs:catalogue:removed"  # deleted since then: a release may know them for weeks
 MARK_PREFIX = "existing:"  # a mark written without it comes without EXISTING_KEY
 WRITE_BATCH = 1000
+MAX_VERSION_DIGITS = 19  # what Redis counts with
 
 LiveStartup = CatalogueItem
+TEXT_FIELDS = ("name", "short_description", "long_description", "industry", "country", "city", "stage")
 FIELDS = frozenset(field.name for field in fields(LiveStartup))
 
 
@@ -132,7 +136,7 @@ class LiveCatalogueStore:
     def version(self) -> int:
         """The number that moves with every change; 0 when nothing was ever written."""
         with redis_faults_as_unavailable("reading the catalogue version"):
-            return int(cast("str | None", self._client.get(VERSION_KEY)) or 0)
+            return _version(cast("str | None", self._client.get(VERSION_KEY)))
 
     def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
         """All of it, as of one moment; an entry that cannot be read is logged and counts as inactive.
@@ -166,7 +170,7 @@ class LiveCatalogueStore:
             return None
         startups, unreadable = _startups_from_json(texts)
         return LiveCatalogue(
-            int(version or 0),
+            _version(version),
             mark is not None,
             frozenset(inactive) | unreadable,
             owners,
@@ -174,6 +178,16 @@ class LiveCatalogueStore:
             existing,
             mark,
         )
+
+
+def _version(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_VERSION_DIGITS):
+        raise UnavailableError(
+            f"The live catalogue's version is {text[:80]!r}, not a number; run manage.py sync_live_profiles."
+        )
+    return int(text)
 
 
 def _write_startup(pipeline: Any, startup: LiveStartup) -> None:
@@ -200,8 +214,8 @@ def _startups_from_json(texts: Mapping[str, str]) -> tuple[dict[str, LiveStartup
     startups: dict[str, LiveStartup] = {}
     for startup_id, text in texts.items():
         try:
-            startups[startup_id] = _startup_from_json(text)
-        except (ValueError, TypeError, AttributeError, DataError) as error:
+            startups[startup_id] = _startup_from_json(startup_id, text)
+        except (ValueError, TypeError, AttributeError, RecursionError, DataError) as error:
             logger.warning(
                 "live catalogue entry unreadable, not offered startup=%s mend=sync_live_profiles reason=%s",
                 startup_id,
@@ -210,10 +224,19 @@ def _startups_from_json(texts: Mapping[str, str]) -> tuple[dict[str, LiveStartup
     return startups, frozenset(texts.keys() - startups.keys())
 
 
-def _startup_from_json(text: str) -> LiveStartup:
+def _startup_from_json(startup_id: str, text: str) -> LiveStartup:
     """Unknown fields are left out: a newer Django may know more."""
     written = json.loads(text)
     startup = LiveStartup.from_json({name: value for name, value in written.items() if name in FIELDS})
-    if not isinstance(startup.name, str) or not isinstance(startup.created_at, int | float):
-        raise TypeError("name is no text or created_at no number")
+    texts = [getattr(startup, name) for name in TEXT_FIELDS]
+    if not all(isinstance(each, str) for each in (*texts, *startup.tags)):
+        raise TypeError("a text is of another type")
+    if not (startup.owner_id is None or isinstance(startup.owner_id, str)):
+        raise TypeError("owner_id is no text")
+    if not isinstance(startup.is_active, bool):
+        raise TypeError("is_active is neither true nor false")
+    if not (isinstance(startup.created_at, int | float) and math.isfinite(startup.created_at)):
+        raise TypeError("created_at is no number of seconds")
+    if startup.id != startup_id or not 0 < len(startup_id) <= MAX_ID_LENGTH:
+        raise ValueError("it has another id, or one no startup can have")
     return startup

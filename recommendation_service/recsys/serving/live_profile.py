@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,12 +23,15 @@ SCHEMA_VERSION = 1
 READY_KEY = "recs:profiles:ready"
 PROFILE_PREFIX = "recs:profile:"
 DELETE_BATCH = 1000
+LARGEST_WEIGHT = 1e6  # of a cell; weights are a few units, and grow with the logarithm of repeats
+LATEST_S = 1e12
+LARGEST_MASK = 255
 
 # The version is the second field of what `_to_json` writes, so a write need not parse the whole
-# of what is stored. A value that does not look like ours is overwritten.
+# of what is stored. A value that does not look like ours, or is no text at all, is overwritten.
 STORE_IF_NOT_OLDER = """
-local stored = redis.call('GET', KEYS[1])
-if stored then
+local stored = redis.pcall('GET', KEYS[1])
+if type(stored) == 'string' then
   local version = string.match(stored, '^{"schema":%d+,"version":(%d+),')
   if version and tonumber(version) > tonumber(ARGV[1]) then
     return 0
@@ -103,7 +107,7 @@ class LiveProfileStore:
 
     def fetch(self, user_id: str) -> LiveProfile | None:
         """The profile of a user, None when there is none."""
-        with redis_faults_as_unavailable("fetching a live profile"):
+        with redis_faults_as_unavailable("fetching a live profile"), _undecodable_as_unreadable(user_id):
             text = cast("str | None", self._client.get(_key(user_id)))
         return None if text is None else _from_json(user_id, text)
 
@@ -113,8 +117,10 @@ class LiveProfileStore:
         No profile under the mark is a user who did nothing; without it nothing is known. The mark
         is another one whenever everything that Redis should hold has been made sure of anew.
         """
-        with redis_faults_as_unavailable("fetching a live profile"):
+        with redis_faults_as_unavailable("fetching a live profile"), _undecodable_as_unreadable(user_id):
             text, mark = cast("list[str | None]", self._client.mget(_key(user_id), READY_KEY))
+            if text is None and mark is not None:
+                self._check_absent(user_id)
         return (None if text is None else _from_json(user_id, text)), mark
 
     def is_ready(self) -> bool:
@@ -146,6 +152,12 @@ class LiveProfileStore:
             self._client.delete(READY_KEY)
             self._unlink(list(self._client.scan_iter(match=f"{PROFILE_PREFIX}*", count=DELETE_BATCH)))
 
+    def _check_absent(self, user_id: str) -> None:
+        """MGET answers alike for no key and for a key that holds no text; only the first is nothing done."""
+        held = cast("str", self._client.type(_key(user_id)))
+        if held not in ("none", "string"):  # text was written just now
+            raise _unreadable(user_id, f"it is a Redis {held}")
+
     def _unlink(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), DELETE_BATCH):
             self._client.unlink(*keys[start : start + DELETE_BATCH])
@@ -155,10 +167,26 @@ def _key(user_id: str) -> str:
     return f"{PROFILE_PREFIX}{user_id}"
 
 
+@contextmanager
+def _undecodable_as_unreadable(user_id: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise _unreadable(user_id, str(error)) from error
+
+
+def _unreadable(user_id: str, why: str) -> UnreadableProfileError:
+    return UnreadableProfileError(
+        f"The live profile of user {user_id} is not one of schema {SCHEMA_VERSION} ({why[:200]}); "
+        "run manage.py sync_live_profiles."
+    )
+
+
 def _to_json(profile: LiveProfile) -> str:
     fields: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "version": profile.version,
+        "user_id": profile.user_id,
         "interaction_count": profile.interaction_count,
         "cells": [
             [cell.startup_id, cell.weight, cell.last_event_at, cell.type_mask]
@@ -175,22 +203,58 @@ def _to_json(profile: LiveProfile) -> str:
 
 
 def _from_json(user_id: str, text: str) -> LiveProfile:
+    """Whatever the text is, a sound profile of this user comes out, or UnreadableProfileError."""
     try:
         fields: dict[str, Any] = json.loads(text)
         if fields["schema"] != SCHEMA_VERSION:
             raise ValueError(f"schema {fields['schema']}")  # noqa: TRY301 - told as unreadable below
-        return LiveProfile(
+        if fields.get("user_id", user_id) != user_id:  # older ones do not name theirs
+            raise ValueError("it is of another user")  # noqa: TRY301
+        profile = LiveProfile(
             user_id=user_id,
-            version=fields["version"],
-            interaction_count=fields["interaction_count"],
+            version=_whole_number(fields["version"]),
+            interaction_count=_whole_number(fields["interaction_count"]),
             cells=tuple(LiveCell(*cell) for cell in fields["cells"]),
-            interests=tuple(fields["interests"]),
-            opted_out=fields["opted_out"],
-            last_event_id=fields["last_event_id"],
-            older=tuple(fields.get("older", ())),
+            interests=_texts(fields["interests"]),
+            opted_out=_truth(fields["opted_out"]),
+            last_event_id=_whole_number(fields["last_event_id"]),
+            older=_texts(fields.get("older", [])),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableProfileError(
-            f"The live profile of user {user_id} is not one of schema {SCHEMA_VERSION} ({error}); "
-            "run manage.py sync_live_profiles."
-        ) from error
+        _check_cells(profile.cells)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _unreadable(user_id, str(error)) from error
+    return profile
+
+
+def _check_cells(cells: Sequence[LiveCell]) -> None:
+    """Raise ValueError or TypeError for what a history cannot be made of."""
+    for cell in cells:
+        # Comparisons that NaN and infinity fail too.
+        if not (
+            isinstance(cell.startup_id, str)
+            and -LARGEST_WEIGHT <= cell.weight <= LARGEST_WEIGHT
+            and -LATEST_S <= cell.last_event_at <= LATEST_S
+            and isinstance(cell.type_mask, int)
+            and 0 <= cell.type_mask <= LARGEST_MASK
+        ):
+            raise ValueError(f"it holds the cell {cell}")
+    if len({cell.startup_id for cell in cells}) < len(cells):
+        raise ValueError("it holds a startup twice")
+
+
+def _whole_number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r:.80} is no whole number")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.80} is neither true nor false")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
+        raise TypeError(f"{values!r:.80} is no list of texts")
+    return tuple(values)

@@ -42,10 +42,10 @@ def connect(redis_url: str, *, timeout_s: float) -> redis.Redis:
 
 @contextmanager
 def redis_faults_as_unavailable(doing: str) -> Iterator[None]:
-    """Turn any fault of Redis into an UnavailableError that says what was being done."""
+    """Turn any fault of Redis, or bytes in it that are no text, into an UnavailableError."""
     try:
         yield
-    except RedisError as error:
+    except (RedisError, UnicodeDecodeError) as error:
         raise UnavailableError(
             f"Redis failed while {doing} ({error}); check that the server of REDIS_URL is up."
         ) from error

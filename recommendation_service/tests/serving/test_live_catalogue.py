@@ -171,7 +171,22 @@ def test_a_reader_never_sees_half_a_change(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '"acme"', '{"id":"acme"}', '{"id":"acme","name":"A","created_at":"today"}']
+    "text",
+    [
+        "",
+        "[]",
+        '"acme"',
+        "[" * 100_000,
+        '{"id":"acme"}',
+        '{"id":"bolt","name":"A"}',
+        '{"id":"acme","name":"A","created_at":"today"}',
+        '{"id":"acme","name":"A","created_at":NaN}',
+        '{"id":"acme","name":"A","created_at":1e999}',
+        '{"id":"acme","name":"A","industry":5}',
+        '{"id":"acme","name":"A","tags":[["fintech"]]}',
+        '{"id":"acme","name":"A","owner_id":["anna"]}',
+        '{"id":"acme","name":"A","is_active":"false"}',
+    ],
 )
 def test_an_entry_that_is_not_a_startup_is_inactive_and_hides_no_other(
     redis_client: redis.Redis, text: str, caplog: pytest.LogCaptureFixture

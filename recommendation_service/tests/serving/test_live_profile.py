@@ -189,6 +189,25 @@ def test_a_value_that_is_not_a_profile_is_told_and_can_be_overwritten(
     assert store.fetch("anna") == replace(ANNA, version=9)
 
 
+def test_a_profile_of_somebody_else_is_never_read_as_ones_own(redis_client: redis.Redis) -> None:
+    store = LiveProfileStore(redis_client)
+    store.store([ANNA])
+    redis_client.copy("recs:profile:anna", "recs:profile:ben")
+    with pytest.raises(UnavailableError, match="another user"):
+        store.fetch("ben")
+
+
+def test_a_key_that_holds_no_text_is_told_and_can_be_overwritten(redis_client: redis.Redis) -> None:
+    store = LiveProfileStore(redis_client)
+    store.mark_ready()
+    redis_client.rpush("recs:profile:anna", "a", "list")
+    with pytest.raises(UnavailableError, match="Redis list"):
+        store.fetch_with_mark("anna")
+    assert store.fetch_with_mark("ben") == (None, True)
+    assert store.store([ANNA]) == 1
+    assert store.fetch_with_mark("anna") == (ANNA, True)
+
+
 def test_a_stopped_server_is_told_as_unavailable_and_found_again_when_it_is_back(
     stoppable_valkey, connect_to: Callable[..., redis.Redis]
 ) -> None:
