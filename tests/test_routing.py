@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -160,6 +161,24 @@ def test_a_startup_created_after_the_training_is_offered_and_one_taken_down_is_n
     down = {**fields, "is_active": False}
     assert site.call("PUT", f"/startups/{startup_id}", down).status_code == 200
     assert startup_id not in {startup["id"] for startup in site.recommend(user_id, limit=100)["startups"]}
+
+
+def test_options_go_through_the_backend_and_a_misspelt_value_comes_back_with_the_mend(site: Site) -> None:
+    user_id = site.new_user()
+    plain = site.recommend(user_id, limit=100)["startups"]
+    industry = site.call("GET", f"/startups/{plain[0]['id']}").json()["industry"]
+    place = f"/users/{user_id}/recommendations"
+
+    steered = site.call("GET", f"{place}?industry={quote(industry)}&limit=5&diversity=0.5").json()
+    assert {startup["startup"]["industry"] for startup in steered["startups"]} == {industry}
+
+    excluded = "&".join(f"exclude={startup['id']}" for startup in plain[:80])
+    left = site.call("GET", f"{place}?limit=100&{excluded}").json()["startups"]
+    assert not {startup["id"] for startup in left} & {startup["id"] for startup in plain[:80]}
+
+    refused = site.call("GET", f"{place}?industry={quote(industry[:-1] + 'x')}")
+    assert refused.status_code == 422
+    assert industry.lower() in refused.json()["detail"]["nearest"]
 
 
 def test_the_backend_gives_the_same_list_with_the_startups_details(site: Site) -> None:

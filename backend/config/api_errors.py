@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
@@ -91,6 +91,8 @@ def install_error_handlers(api: NinjaAPI) -> None:
         HttpError: _http_error,
         Http404: lambda _, __: error_response(404, *PLAIN_ERRORS[404]),
         RequestDataTooBig: lambda _, __: error_response(413, *PLAIN_ERRORS[413]),
+        # Such as more than a thousand parameters in an address.
+        SuspiciousOperation: lambda _, __: error_response(400, *PLAIN_ERRORS[400]),
         OperationalError: _database_error,
         Exception: _unexpected_error,
     }

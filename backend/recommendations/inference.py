@@ -33,14 +33,15 @@ class InferenceClient:
             InvalidRequestError: an option is one it does not accept.
             UnavailableError: it does not answer, or not as it should.
         """
-        answer = self._get("/recommend", {"user_id": user_id, **options})
+        # In a body: no address holds as many excludes as a list may have.
+        answer = self._post("/recommend", {"user_id": user_id, **options})
         if "startups" not in answer:
             raise self._not_ours()
         return answer
 
-    def _get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            response = self._http.get(path, params=dict(query), headers={HEADER: current_request_id()})
+            response = self._http.post(path, json=dict(asked), headers={HEADER: current_request_id()})
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"The inference service at {self._base_url} does not answer ({type(error).__name__}); "

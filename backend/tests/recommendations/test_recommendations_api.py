@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -26,7 +25,7 @@ class Service:
 
     status: int = 200
     body: bytes = b"{}"
-    asked: list[tuple[str, dict[str, list[str]], dict[str, str]]] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
 
     def answer(self, status: int, body: Any) -> None:
         """From now on."""
@@ -39,9 +38,9 @@ def service(settings: Settings) -> Iterator[Service]:
     told = Service()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            address = urlsplit(self.path)
-            told.asked.append((address.path, parse_qs(address.query), dict(self.headers)))
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            told.asked.append((self.path, body, dict(self.headers)))
             with suppress(ConnectionError):  # who waits no longer has hung up
                 self.send_response(told.status)
                 self.send_header("Content-Length", str(len(told.body)))
@@ -108,16 +107,36 @@ def test_the_answer_carries_the_startups_details(
 
 
 def test_options_the_key_and_the_request_id_go_along(api: Api, service: Service, make_user: Make) -> None:
-    user, excluded = make_user(), [str(uuid4()), str(uuid4())]
+    user = make_user()
+    options = {
+        "limit": 3,
+        "exclude": [str(uuid4()), str(uuid4())],
+        "industry": ["Fintech", "Health,Space"],
+        "country": ["Peru"],
+        "stage": ["Seed"],
+        "created_after": "2026-11-22",
+        "diversity": 0.3,
+        "method": "als",
+        "seen": "view:7,click:30",
+    }
     service.answer(200, an_answer(user.pk))
 
-    response = api.get(f"/users/{user.pk}/recommendations", limit=3, exclude=excluded, method="als")
+    response = api.get(f"/users/{user.pk}/recommendations", **options)
 
-    ((path, query, headers),) = service.asked
+    ((path, asked, headers),) = service.asked
     assert path == "/recommend"
-    assert query == {"user_id": [str(user.pk)], "limit": ["3"], "exclude": excluded, "method": ["als"]}
+    assert asked == {"user_id": str(user.pk), **options}
     assert headers["Authorization"] == "Bearer service-key"
     assert headers["X-Request-ID"] == response["X-Request-ID"]
+
+
+def test_what_is_not_asked_is_left_to_the_service(api: Api, service: Service, make_user: Make) -> None:
+    user = make_user()
+    service.answer(200, an_answer(user.pk))
+
+    api.get(f"/users/{user.pk}/recommendations")
+
+    assert [asked for _, asked, _ in service.asked] == [{"user_id": str(user.pk)}]
 
 
 def test_what_went_away_a_moment_ago_is_left_out(
@@ -142,13 +161,35 @@ def test_a_hundred_startups_cost_as_many_queries_as_one(
         assert len(api.get(f"/users/{user.pk}/recommendations", limit=100).json()["startups"]) == 100
 
 
-@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limits": 5}, {"exclude": "acme"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": 0},
+        {"limit": 101},
+        {"limits": 5},
+        {"exclude": "acme"},
+        {"diversity": 1.5},
+        {"diversity": "nan"},
+        {"industry": "a\x00b"},
+    ],
+)
 def test_an_option_that_cannot_be_is_refused_here(
     api: Api, service: Service, make_user: Make, query: dict[str, Any]
 ) -> None:
     response = api.get(f"/users/{make_user().pk}/recommendations", **query)
 
     assert error_of(response) == (422, "invalid_request")
+    assert not service.asked
+
+
+def test_more_parameters_than_an_address_may_have_are_a_bad_request(
+    api: Api, service: Service, make_user: Make
+) -> None:
+    excluded = [str(uuid4()) for _ in range(1001)]
+
+    response = api.get(f"/users/{make_user().pk}/recommendations", exclude=excluded)
+
+    assert error_of(response) == (400, "bad_request")
     assert not service.asked
 
 
