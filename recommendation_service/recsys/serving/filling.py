@@ -206,7 +206,7 @@ def reasons_for(served: Served, places: Places, asker: Asker, *, now_s: float) -
         said = explain(served, recommender, asker, indices, now_s=now_s)
         for position, item_index, reason in zip(positions, indices, said, strict=True):
             reasons[position] = _new_because(served, int(item_index), reason) if source == NEW else reason
-    return reasons
+    return _say_what_comes_back(places, asker, reasons)
 
 
 def as_list(
@@ -232,6 +232,16 @@ def as_list(
         recommendation_id=make_recommendation_id(version, filled.method),
         degraded=join_reasons(*notices, served.release.notice),
     )
+
+
+def _say_what_comes_back(places: Places, asker: Asker, reasons: list[str]) -> list[str]:
+    """Of a startup shown again, its own act is the reason nearest at hand, and says nothing."""
+    acts = {item_index: act for act, item_index in enumerate(asker.history.item_indices.tolist())}
+    for position, item_index in enumerate(places.item_indices.tolist()):
+        if item_index in acts:
+            done = asker.what_was_done(acts[item_index])
+            reasons[position] = f"{done[0].upper()}{done[1:]} it before"
+    return reasons
 
 
 def _new_because(served: Served, item_index: int, reason: str) -> str:

@@ -272,6 +272,13 @@ def test_what_may_come_back_still_has_to_be_allowed(router: Router, act: Callabl
     assert set(ids(router.recommend("u00", asked))) & {"s02", "s04", "s36", "s06"} == {"s06"}
 
 
+def test_a_startup_shown_again_is_not_its_own_reason(router: Router, act: Callable) -> None:
+    act("anna", FINTECH[:6], type_mask=1 << 0 | 1 << 1)
+    everything = Steering(limit=100, seen=SeenPolicy({"view": 0, "click": 0}))
+    for startup in router.recommend("anna", everything).startups:
+        assert (startup.reason == "You looked into it before") == (startup.id in FINTECH[:6])
+
+
 def test_the_policy_of_the_service_holds_where_the_caller_names_none(
     make_router: Callable[..., Router], act: Callable
 ) -> None:
