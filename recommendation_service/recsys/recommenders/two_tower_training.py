@@ -28,6 +28,7 @@ from recsys.types import BoolArray, Float32Array, Float64Array, Int64Array, Prog
 MIN_DISLIKE = 0.5  # of a weight-1 like; a dislike is learned to weigh more, never less
 START_LIKE_EXPONENT = 0.5
 START_DISLIKE = 1.0
+SMALL_STEP = 20_000_000  # multiplications of users with candidates
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def train_epochs(
     rng = np.random.default_rng(config.seed)
     candidates = CandidateDraw(examples.n_users_of_item(), config.negatives, rng)
     n_batches = -(-examples.user_items.shape[0] // config.batch_users)
-    with _all_cores():
+    with _threads_for(config, n_items=len(examples.text_vectors)):
         model = TwoTowerModel(examples, config)
         optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
         for epoch in range(config.epochs):
@@ -329,9 +330,11 @@ def _inverse_softplus(value: float) -> Tensor:
 
 
 @contextmanager
-def _all_cores() -> Iterator[None]:
+def _threads_for(config: TwoTowerConfig, *, n_items: int) -> Iterator[None]:
+    """All cores for large steps; in small ones threads wait for each other longer than they compute."""
+    n_products = config.batch_users * min(config.negatives, n_items) * config.dimensions
     before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if n_products > SMALL_STEP else 1)
     try:
         yield
     finally:
