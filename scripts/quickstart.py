@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from demonstration import DemonstrationError, Services, show_answers, show_what_acts_change
 
 from embedded_services import (
     EmbeddedServicesError,
@@ -47,7 +47,6 @@ SITE_PORT, INFERENCE_PORT = 8000, 5001
 ADMIN = "admin"
 DEMO = {"users": 400, "startups": 300, "seed": 7}
 DEMO_USERS = ("demo-cold", "demo-warm", "demo-hot")  # acted on 3, 10 and 25 startups
-SHOWN_STARTUPS = 3
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 0.2
@@ -106,7 +105,7 @@ def main() -> int:
         return 130
     except PermissionError as error:
         return complain(f"{error}; run it as the user who ran it before, or remove that file.")
-    except (QuickstartError, EmbeddedServicesError) as error:
+    except (QuickstartError, DemonstrationError, EmbeddedServicesError) as error:
         return complain(str(error))
     finally:
         for number in ENDING_SIGNALS:
@@ -125,7 +124,7 @@ def run(started: ExitStack, *, serve: bool) -> None:
     addresses = choose_addresses()
     parts = [start(program, addresses, started) for program in programs(addresses)]
     wait_until_ready(parts)
-    show_answers(addresses)
+    demonstrate(addresses)
     show_links(addresses, password)
     if serve:
         say("Serving until Ctrl-C")
@@ -315,9 +314,12 @@ def wait_until_ready(parts: Sequence[Part]) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def show_answers(addresses: Addresses) -> None:
-    """What the demo users are recommended, as any client would get it."""
+def demonstrate(addresses: Addresses) -> None:
+    """Real answers for the demo's users, and what two acts of the last one change."""
     from django.contrib.auth import get_user_model
+
+    from accounts.models import ApiKey
+    from accounts.services import create_api_key, revoke_api_keys
 
     ids = dict(get_user_model().objects.filter(username__in=DEMO_USERS).values_list("username", "pk"))
     missing = sorted(set(DEMO_USERS) - set(ids))
@@ -325,15 +327,14 @@ def show_answers(addresses: Addresses) -> None:
         raise QuickstartError(
             f"the demo users {', '.join(missing)} are not in the database; seed_demo makes them."
         )
-    key = os.environ.get("INFERENCE_API_KEY", "").partition(",")[0].strip()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    for name in DEMO_USERS:
-        url = f"{addresses.inference}/recommend?user_id={ids[name]}&limit={SHOWN_STARTUPS}"
-        answer = httpx.get(url, headers=headers, timeout=30, trust_env=False)
-        if answer.status_code != httpx.codes.OK:
-            raise QuickstartError(f"GET {url} answered {answer.status_code}: {answer.text}")
-        say(f"{name}: GET {url}")
-        sys.stdout.write(json.dumps(answer.json(), indent=2, ensure_ascii=False) + "\n")
+    key, text = create_api_key(name="quickstart", scopes=[ApiKey.Scope.READ, ApiKey.Scope.WRITE])
+    inference_key = os.environ.get("INFERENCE_API_KEY", "").partition(",")[0].strip()
+    services = Services(addresses.site, addresses.inference, text, inference_key, say)
+    try:
+        show_answers(services, {name: ids[name] for name in DEMO_USERS})
+        show_what_acts_change(services, DEMO_USERS[-1], ids[DEMO_USERS[-1]])
+    finally:
+        revoke_api_keys(ApiKey.objects.filter(pk=key.pk))
 
 
 def show_links(addresses: Addresses, password: str) -> None:

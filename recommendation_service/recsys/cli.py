@@ -112,7 +112,19 @@ def _add_benchmark(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("--test", type=Path, required=True, metavar="FILE")
     parser.add_argument("--recommender", choices=list(RECOMMENDERS), default="als")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="replace hyper-parameters")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace hyper-parameters; those of an ensemble's parts as als.NAME=VALUE",
+    )
+    parser.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.1,
+        help="share of train to choose epochs and blend on; 0: as configured (default: %(default)s)",
+    )
     parser.add_argument("--protocol", choices=["all-ranking"], default="all-ranking")
     parser.add_argument("--k", type=int, default=20)
     parser.set_defaults(run=_benchmark)
@@ -126,9 +138,12 @@ def _benchmark(options: argparse.Namespace) -> None:
             options.train,
             options.test,
             recommender=options.recommender,
-            overrides=parse_assignments(options.set),
+            overrides=_by_recommender(
+                [a if "." in a.partition("=")[0] else f"{options.recommender}.{a}" for a in options.set]
+            ),
             protocol=options.protocol,
             k=options.k,
+            validation_split=options.validation_split,
             progress=progress,
         )
     print(json.dumps(figures))

@@ -30,6 +30,7 @@ from recsys.datasets.files import describe_files, sync_file
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, RecsysError
 from recsys.recommenders.base import Recommender, VectorRecommender
+from recsys.recommenders.table import recommender_class
 from recsys.types import History
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Trained:
     peak_memory_mb: float
     metrics: dict[str, Any] = field(default_factory=dict)
     score_range: dict[str, Any] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)  # on a validation part, and how
 
 
 def publish_release(
@@ -161,7 +163,7 @@ def _write_recommender(folder: Path, dataset: Dataset, one: Trained) -> Recommen
         metrics=one.metrics,
         score_range=one.score_range,
         golden=_golden_query(one.recommender, dataset),
-        facts=recommender_facts,
+        facts={**recommender_facts, **({"chosen": one.chosen} if one.chosen else {})},
         files=sorted(_names(folder) - before),
         seconds=one.seconds,
         peak_memory_mb=one.peak_memory_mb,
@@ -182,28 +184,41 @@ def _golden_query(recommender: Recommender, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _carry_over(
-    folder: Path, models_dir: Path, dataset_hash: str, trained_now: set[str]
-) -> dict[str, RecommenderEntry]:
-    """Link the files of the recommenders the served release has for the same dataset.
+def served_for(models_dir: Path, dataset_hash: str) -> Release | None:
+    """The served release if it was trained on this dataset and is whole.
 
     A served release that could not be served again gives nothing: training again is how it is mended.
     """
     served = layout.current_release_dir(models_dir)
     if served is None:
-        return {}
+        return None
     try:
-        manifest = Manifest.load(served / layout.MANIFEST_FILE)
-        if manifest.dataset.get("hash") != dataset_hash or not set(manifest.recommenders) - trained_now:
-            return {}
-        open_release(served)
+        if Manifest.load(served / layout.MANIFEST_FILE).dataset.get("hash") != dataset_hash:
+            return None
+        return open_release(served)
     except (RecsysError, OSError) as error:
         logger.warning("nothing carried over served=%s reason=%s", served.name, error)
+        return None
+
+
+def _carry_over(
+    folder: Path, models_dir: Path, dataset_hash: str, trained_now: set[str]
+) -> dict[str, RecommenderEntry]:
+    """Link the files of the recommenders the served release has for the same dataset.
+
+    What is put together from parts is not carried over beside a new part.
+    """
+    served = served_for(models_dir, dataset_hash)
+    if served is None or served.manifest is None:
         return {}
-    carried = {name: entry for name, entry in manifest.recommenders.items() if name not in trained_now}
+    carried = {
+        name: entry
+        for name, entry in served.manifest.recommenders.items()
+        if name not in trained_now and not trained_now & set(recommender_class(name).parts)
+    }
     for entry in carried.values():
         for name in entry.files:
-            os.link(served / name, folder / name)
+            os.link(models_dir / layout.RELEASES / served.version / name, folder / name)
     return carried
 
 

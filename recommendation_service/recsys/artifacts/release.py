@@ -31,7 +31,7 @@ from recsys.artifacts.norm_order import use_norm_order
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
 from recsys.engines.als_config import ALSConfig
-from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
+from recsys.errors import ArtifactError, ConfigError, DataError, NotFittedError, RecsysError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
 from recsys.recommenders.base import Recommender, VectorRecommender, is_mapped, load_array
 from recsys.recommenders.table import recommender_class
@@ -111,6 +111,7 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
     recommenders = {
         name: _load_recommender(folder, name, entry) for name, entry in manifest.recommenders.items()
     }
+    _attach_parts(folder, recommenders)
     for name, recommender in recommenders.items():
         _check_size(folder, name, recommender, len(user_mapping), len(item_mapping), len(items))
     user_items = _load_rows(folder, (len(user_mapping), len(item_mapping)))
@@ -231,6 +232,14 @@ def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recom
             f"The files of {name} in {folder} do not fit each other ({error}); train again."
         ) from error
     return recommender
+
+
+def _attach_parts(folder: Path, recommenders: Mapping[str, Recommender]) -> None:
+    for recommender in recommenders.values():
+        try:
+            recommender.attach(recommenders)
+        except NotFittedError as error:
+            raise ArtifactError(f"{folder} is not whole: {error}") from error
 
 
 def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:

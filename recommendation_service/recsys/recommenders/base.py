@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,6 +32,7 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     covers_catalogue: ClassVar[bool]  # true: scores startups nobody acted on too
+    parts: ClassVar[tuple[str, ...]] = ()  # recommenders it is put together from
     config: SectionConfig
     n_items: int = 0
 
@@ -42,6 +43,16 @@ class Recommender(ABC):
         Raises:
             DataError: the dataset lacks what this recommender needs.
         """
+
+    def attach(self, recommenders: Mapping[str, Recommender]) -> None:
+        """Take its `parts` from fitted recommenders by name, before `fit` or after `load`.
+
+        Raises:
+            NotFittedError: a part is missing.
+        """
+        missing = [part for part in self.parts if part not in recommenders]
+        if missing:
+            raise NotFittedError(f"{self.name} needs {missing[0]}, which is not there; train all models.")
 
     @abstractmethod
     def score_batch(self, histories: Sequence[History]) -> Float32Array:
@@ -76,7 +87,7 @@ class Recommender(ABC):
         """
 
     def item_vectors(self) -> Float32Array | None:
-        """(n_items, d) vectors whose cosine tells how alike two items are, if there are any."""
+        """(n_items, d) float32 vectors of the items, if there are any."""
         return None
 
     def recommend(
@@ -164,6 +175,11 @@ class VectorRecommender(Recommender):
         scores: Float32Array = self._user_vectors(histories) @ self.item_vectors().T
         return scores
 
+    def likeness(self, item_indices: Int32Array, others: Int32Array) -> Float32Array:
+        """(n, n_others) how alike items are, from -1 to 1: cosines; an item of length 0 is like nothing."""
+        vectors = self.item_vectors()
+        return unit_rows(vectors[item_indices]) @ unit_rows(vectors[others]).T
+
     @property
     def search(self) -> InnerProductSearch:
         """The search over the item vectors: a full scan unless `search_by` gave it a norm order."""
@@ -222,6 +238,12 @@ def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None
     chosen = np.concatenate((above, level))
     order = np.lexsort((chosen, -masked[chosen]))
     return Recommendation(chosen[order].astype(np.int32), masked[chosen[order]].astype(np.float32))
+
+
+def unit_rows(vectors: Float32Array) -> Float32Array:
+    """The rows at length 1, those of length 0 as they are."""
+    rows: Float32Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return rows
 
 
 def is_mapped(n_bytes: int) -> bool:

@@ -8,6 +8,7 @@ from recsys.errors import ConfigError
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
+from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender
 from recsys.recommenders.two_tower import TwoTowerConfig, TwoTowerRecommender
 
@@ -16,6 +17,7 @@ RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "content": (ContentRecommender, ContentConfig),
     "als": (ALSRecommender, ALSConfig),
     "two_tower": (TwoTowerRecommender, TwoTowerConfig),
+    "ensemble": (EnsembleRecommender, EnsembleConfig),
 }
 
 

@@ -91,8 +91,7 @@ class ALSInference:
         if history is None:
             scores = self._als.item_factors @ self._als.user_factors[user_index]
             return top_items(scores, limit, allowed[: len(scores)]), Asker(History.empty())
-        lengths = self._served.vector_lengths.get("als")
-        return rank(self._als, history, limit, allowed, vector_lengths=lengths), Asker(history)
+        return rank(self._als, history, limit, allowed), Asker(history)
 
 
 def _open(path: Path) -> Release:

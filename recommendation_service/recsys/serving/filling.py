@@ -94,8 +94,7 @@ def fill(served: Served, history: History, allowed: BoolArray, n_places: int, or
             if not left.any():
                 break
             recommender, n_missing = served.recommenders[name], n_places - len(places)
-            lengths = served.vector_lengths.get(name)
-            ranked = rank(recommender, history, n_missing, left, vector_lengths=lengths)
+            ranked = rank(recommender, history, n_missing, left)
             if len(ranked.item_indices) > 0:
                 method = method or name
                 scores = served.release.scale(name, ranked.scores)

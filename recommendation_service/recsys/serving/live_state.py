@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys.artifacts.release import Release
 from recsys.errors import UnavailableError
+from recsys.recommenders.base import VectorRecommender
 from recsys.serving.answers import join_reasons
 from recsys.serving.explanations import Asker
 from recsys.serving.live_catalogue import LiveCatalogueStore
@@ -94,7 +95,9 @@ class LiveState:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
         with contextlib.suppress(UnavailableError):  # the first answer will say so
             self._catalogue.refresh()
-        _ = self._catalogue.served(release).vector_lengths
+        for recommender in self._catalogue.served(release).recommenders.values():
+            if isinstance(recommender, VectorRecommender):
+                _ = recommender.search
 
     def _is_behind(self, mark: str | None) -> bool:
         """Whether Django has not yet made sure of everything since Redis was away."""

@@ -7,9 +7,9 @@ import numpy as np
 from recsys.recommenders.base import Recommender, VectorRecommender
 from recsys.types import BoolArray, Float32Array, History, Int32Array, Recommendation
 
-# ALS gives a disliked startup no preference, so it only pulls what is like it towards zero; content
-# subtracts dislikes in its own vector.
-BLIND_TO_NEIGHBOURS_OF_DISLIKES = frozenset({"als"})
+# ALS gives a disliked startup no preference, so it only pulls what is like it towards zero; content and
+# two_tower subtract dislikes in the user's vector.
+BLIND_TO_NEIGHBOURS_OF_DISLIKES = frozenset({"als", "ensemble"})
 # A score loses the cosine with a dislike to this power: twins fall to nothing, while what is half
 # alike keeps 94 %. Lower powers cost people what they do like.
 LIKENESS_POWER = 4
@@ -17,29 +17,13 @@ MAX_DISLIKES = 50  # the latest say what somebody is tired of
 SHORTLIST_PER_PLACE = 4
 
 
-def rank(
-    recommender: Recommender,
-    history: History,
-    limit: int,
-    allowed: BoolArray,
-    *,
-    vector_lengths: Float32Array | None = None,
-) -> Recommendation:
-    """The best allowed items for a history, those like a disliked one lowered.
-
-    Args:
-        allowed: (n_items or more,) true where an item may be returned.
-        vector_lengths: (n_items,) of the recommender's item vectors, where it has them.
-    """
+def rank(recommender: Recommender, history: History, limit: int, allowed: BoolArray) -> Recommendation:
+    """The best items for a history, those like a disliked one lowered; `allowed` is (n_items or more,)."""
     disliked = _latest_dislikes(history, recommender.n_items)
-    if (
-        len(disliked) == 0
-        or vector_lengths is None
-        or not isinstance(recommender, VectorRecommender)
-        or recommender.name not in BLIND_TO_NEIGHBOURS_OF_DISLIKES
-    ):
+    is_blind = recommender.name in BLIND_TO_NEIGHBOURS_OF_DISLIKES
+    if len(disliked) == 0 or not is_blind or not isinstance(recommender, VectorRecommender):
         return recommender.recommend(history, limit, candidates=allowed)
-    return _rank_lowered(recommender, history, limit, allowed, disliked, vector_lengths)
+    return _rank_lowered(recommender, history, limit, allowed, disliked)
 
 
 def _latest_dislikes(history: History, n_items: int) -> Int32Array:
@@ -56,22 +40,19 @@ def _rank_lowered(
     limit: int,
     allowed: BoolArray,
     disliked: Int32Array,
-    vector_lengths: Float32Array,
 ) -> Recommendation:
     """A positive score loses a power of the cosine with the most alike dislike.
 
     Lowering needs the vectors of a shortlist only: once the last place beats every raw score left
     out, no longer shortlist can change the list.
     """
-    user, vectors, search = recommender.user_vector(history), recommender.item_vectors(), recommender.search
+    user, search = recommender.user_vector(history), recommender.search
     allowed = allowed[: recommender.n_items]
     n_candidates = limit * SHORTLIST_PER_PLACE
     while True:
         shortlist = search.top(user, n_candidates, allowed)
         indices = shortlist.item_indices
-        products = vectors[indices] @ vectors[disliked].T
-        lengths = np.outer(vector_lengths[indices], vector_lengths[disliked])
-        alike = (products / np.maximum(lengths, 1e-12)).max(axis=1, initial=0.0).clip(0.0, 1.0)
+        alike = recommender.likeness(indices, disliked).max(axis=1, initial=0.0).clip(0.0, 1.0)
         lowered = np.where(
             shortlist.scores > 0, shortlist.scores * (1.0 - alike**LIKENESS_POWER), shortlist.scores
         )

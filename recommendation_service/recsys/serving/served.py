@@ -16,7 +16,7 @@ from recsys.datasets.id_map import IdMap
 from recsys.errors import UnavailableError
 from recsys.recommenders.base import Recommender
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
-from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array
+from recsys.types import BoolArray, Float64Array, Int32Array
 
 RETRY_FETCH_S = 1.0  # a catalogue that could not be fetched is not asked for with every request
 RECENT_ACTS_S = 45 * 86_400.0  # older than this, what is popular in the data is not popular lately
@@ -72,16 +72,6 @@ class Served:
         if user_items is None:
             return np.zeros(self.n_acted_on, np.int32)
         return np.bincount(user_items.indices, minlength=self.n_acted_on).astype(np.int32)
-
-    @cached_property
-    def vector_lengths(self) -> Mapping[str, Float32Array]:
-        """The length of every item vector of every recommender that has vectors."""
-        vectors = {name: recommender.item_vectors() for name, recommender in self.recommenders.items()}
-        return {
-            name: np.linalg.norm(matrix, axis=1).astype(np.float32)
-            for name, matrix in vectors.items()
-            if matrix is not None
-        }
 
     def codes(self, field: str) -> tuple[Int32Array, Mapping[str, int]]:
         """A field of every startup as small numbers, and the number of each value.

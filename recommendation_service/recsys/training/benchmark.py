@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,55 @@ from recsys.errors import ConfigError
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import check_cutoff
 from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.base import Recommender
 from recsys.recommenders.table import make_recommender
+from recsys.training.choosing import (
+    Choices,
+    Overrides,
+    choose_on_validation,
+    fit_one,
+    has_choices,
+    merged,
+    with_parts,
+)
 from recsys.training.pipeline import peak_memory_mb
 from recsys.types import ProgressCallback
 
 # For each user with a test item, rank every item of the train file but the user's own there.
 ALL_RANKING = "all-ranking"
 PROTOCOLS = (ALL_RANKING,)
-STAGES = {"reading": 1.0, "fitting": 10.0, "evaluating": 5.0}
 
 
 def run_benchmark(
     train_path: Path,
     test_path: Path,
     recommender: str = "als",
-    overrides: Mapping[str, object] | None = None,
+    overrides: Overrides | None = None,
     *,
     protocol: str = ALL_RANKING,
     k: int = 20,
+    validation_split: float = 0.1,
+    seed: int = 0,
     progress: ProgressCallback = ignore_progress,
 ) -> dict[str, Any]:
     """Fit one recommender on the train file, measure it on the test file.
 
+    What only a validation part can tell (epochs, the blend of the ensemble) is chosen on a random
+    part of train, then everything is fitted on all of train; the test file is read for the last step alone.
+
     Args:
         train_path, test_path: `user item item ...` or `user item [rating]`; see `public_split`.
         recommender: its name, such as "als".
-        overrides: hyper-parameters to replace in its configured defaults.
+        overrides: hyper-parameters to replace in its configured defaults, by recommender.
         protocol: how the ranking is made; "all-ranking" is the one there is.
         k: where lists are cut off.
+        validation_split: share of train held back to choose on; 0: everything is as configured.
+        seed: of that part.
 
     Returns:
         For one JSON line: the protocol, "recall@20" and the other means, seconds (of everything, of
-        fitting and of evaluating), peak_memory_mb of this process, the sizes and the parameters.
+        fitting and of evaluating), peak_memory_mb of this process, the sizes and the parameters. Of an
+        ensemble also its parts, and the paired interval of its lead over the better one.
 
     Raises:
         ConfigError: the protocol, the recommender, a parameter or k cannot be used.
@@ -53,19 +70,40 @@ def run_benchmark(
     if protocol not in PROTOCOLS:
         raise ConfigError(f"There is no protocol {protocol!r}; there is {', '.join(PROTOCOLS)}.")
     check_cutoff(k)
-    unfitted = make_recommender(recommender, **(overrides or {}))
-    stages = StagedProgress(progress, STAGES)
+    names = with_parts([recommender])
+    given = overrides or {}
+    for name in names:
+        make_recommender(name, **given.get(name, {}))  # a bad value is told before anything is read
+    stages = StagedProgress(progress, _stages(names, chooses=validation_split > 0 and has_choices(names)))
     clock = _Clock()
     split = load_public_split(train_path, test_path)
     clock.lap("read")
-    fitted = unfitted.fit(split.train, stages.within("fitting"))
+    choices = Choices()
+    if validation_split > 0 and has_choices(names):
+        choices = choose_on_validation(
+            split.train,
+            names,
+            given,
+            validation_split=validation_split,
+            k=k,
+            seed=seed,
+            progress=stages.within("choosing"),
+        )
+        clock.lap("choose")
+    fitted: dict[str, Recommender] = {}
+    for name in names:
+        told = stages.within(f"fitting {name}")
+        fitted[name] = fit_one(name, split.train, merged(given, choices.overrides), fitted, told)
     clock.lap("fit")
-    evaluation = evaluate(fitted, split, k=k, progress=stages.within("evaluating"))
+    evaluations = {
+        name: evaluate(fitted[name], split, k=k, progress=stages.within(f"evaluating {name}"))
+        for name in names
+    }
     clock.lap("evaluate")
     return {
         "recommender": recommender,
-        "protocol": f"{protocol}: {evaluation.protocol}",
-        **_round_means(evaluation),
+        "protocol": f"{protocol}: {evaluations[recommender].protocol}",
+        **_round_means(evaluations[recommender]),
         "seconds": round(sum(clock.seconds.values()), 3),
         **{f"{part}_seconds": round(seconds, 3) for part, seconds in clock.seconds.items()},
         "peak_memory_mb": peak_memory_mb(),
@@ -73,7 +111,36 @@ def run_benchmark(
         "items": split.train.n_items,
         "train_pairs": int(split.train.user_items.nnz),
         "test_pairs": int(split.test.nnz),
-        "parameters": asdict(fitted.config),
+        "parameters": asdict(fitted[recommender].config),
+        **({"chosen": dict(choices.facts)} if choices.facts else {}),
+        **_parts(recommender, fitted, evaluations, k),
+    }
+
+
+def _stages(names: Sequence[str], *, chooses: bool) -> dict[str, float]:
+    stages = {"choosing": 10.0} if chooses else {}
+    for name in names:
+        stages |= {f"fitting {name}": 10.0, f"evaluating {name}": 5.0}
+    return stages
+
+
+def _parts(
+    name: str, fitted: Mapping[str, Recommender], evaluations: Mapping[str, Evaluation], k: int
+) -> dict[str, Any]:
+    """What an ensemble is made of, and its lead over the better part, user by user."""
+    parts = fitted[name].parts
+    if not parts:
+        return {}
+    leads: dict[str, Any] = {}
+    for metric in (f"recall@{k}", f"ndcg@{k}"):
+        better = max(parts, key=lambda part: evaluations[part].metrics[metric]["mean"])
+        leads[metric] = {"over": better, **evaluations[name].lift_over(evaluations[better], metric)}
+    return {
+        "parts": {
+            part: {**_round_means(evaluations[part]), "parameters": asdict(fitted[part].config)}
+            for part in parts
+        },
+        "relative_lead_over_better_part": leads,
     }
 
 

@@ -1,4 +1,4 @@
-"""Split by time, fit, evaluate, log, refit on everything, publish."""
+"""Split by time, choose on a validation part, fit, evaluate, log, refit on everything, publish."""
 
 from __future__ import annotations
 
@@ -7,30 +7,45 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
-from recsys.artifacts.publish import Trained, publish_release
+from recsys.artifacts.publish import Trained, publish_release, served_for
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
-from recsys.errors import ArtifactError, ConfigError
+from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.evaluation.score_range import score_range
 from recsys.experiments.log import append_experiment
+from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.table import RECOMMENDERS, make_recommender
-from recsys.types import ProgressCallback
+from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
+from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.choosing import (
+    Choices,
+    Overrides,
+    choose_on_validation,
+    fit_one,
+    has_choices,
+    merged,
+    with_parts,
+)
+from recsys.types import Int64Array, ProgressCallback
 
 logger = logging.getLogger(__name__)
 
 BASELINE = "popularity"
-COST = {"popularity": 1.0, "content": 3.0}  # rough shares of the time, for the progress bar
+COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
 MAX_SCORE_RANGE_USERS = 1_000
+CHOOSING = "choosing on a validation part"
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class TrainingPlan(SectionConfig):
     section: ClassVar[str] = "training"
     recommenders: tuple[str, ...]
     test_split: float
+    validation_split: float
     k: int
     keep_releases: int
     seed: int
@@ -54,6 +70,7 @@ class TrainingPlan(SectionConfig):
             raise ConfigError(f"There is no recommender {unknown[0]!r}; there are {', '.join(RECOMMENDERS)}.")
         self.require(len(self.recommenders) > 0, "recommenders", "at least one")
         self.require(0 <= self.test_split < 1, "test_split", "from 0 (measure nothing) to below 1")
+        self.require(0 < self.validation_split < 1, "validation_split", "between 0 and 1")
         self.require(self.k >= 1, "k", "a whole number from 1")
         self.require(self.keep_releases >= 1, "keep_releases", "a whole number from 1")
 
@@ -87,18 +104,15 @@ def train_and_publish(
     check_user_items(dataset.user_items)
     names, warnings = _choose_recommenders(dataset, plan)
     stages = StagedProgress(progress, _stage_costs(names, measured=plan.test_split > 0))
+    split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
+    choices = _choose(names, split.train if split else dataset, plan, stages, warnings)
+    overrides = merged(plan.overrides, choices.overrides)
     evaluations: dict[str, Evaluation] = {}
     ranges: dict[str, dict[str, Any]] = {}
-    if plan.test_split > 0:
-        split = split_for_training(dataset, plan.test_split, plan.seed)
-        for name in names:
-            recommender = _fit(name, split.train, plan, stages.within(f"fitting {name} to measure it"))
-            evaluations[name] = evaluate(
-                recommender, split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
-            )
-            ranges[name] = _score_range(recommender, split)
-            logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
-    trained = [_train(name, dataset, plan, stages, evaluations, ranges) for name in names]
+    if split is not None:
+        evaluations, ranges = _measure(names, split, plan, overrides, stages)
+    trained = _train(names, dataset, overrides, choices, stages, evaluations, ranges)
+    trained += _put_together(dataset, models_dir, trained, plan.overrides, warnings)
     served = _served_entries(models_dir)
     warnings += _compare_with_served(served, evaluations)
     stages.update("publishing")
@@ -120,8 +134,8 @@ def train_and_publish(
 
 
 def _choose_recommenders(dataset: Dataset, plan: TrainingPlan) -> tuple[list[str], list[str]]:
-    """The baseline first, then the plan's; without what the dataset cannot feed."""
-    names = [BASELINE, *(name for name in plan.recommenders if name != BASELINE)]
+    """The baseline first, parts before what they make; without what the dataset cannot feed."""
+    names = with_parts((BASELINE, *plan.recommenders))
     if "content" not in names or dataset.catalogue is not None:
         return names, []
     names.remove("content")
@@ -130,6 +144,8 @@ def _choose_recommenders(dataset: Dataset, plan: TrainingPlan) -> tuple[list[str
 
 def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
     costs: dict[str, float] = {}
+    if has_choices(names):
+        costs[CHOOSING] = COST["two_tower"]
     for name in names:
         if measured:
             costs[f"fitting {name} to measure it"] = COST.get(name, DEFAULT_COST)
@@ -139,32 +155,103 @@ def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
     return {**costs, "publishing": 2.0}
 
 
-def _fit(name: str, dataset: Dataset, plan: TrainingPlan, progress: ProgressCallback) -> Recommender:
-    return make_recommender(name, **plan.overrides.get(name, {})).fit(dataset, progress)
+def _choose(
+    names: Sequence[str], dataset: Dataset, plan: TrainingPlan, stages: StagedProgress, warnings: list[str]
+) -> Choices:
+    """What a validation part tells; the configured values, and a warning, where there is too little data."""
+    if not has_choices(names):
+        return Choices()
+    try:
+        return choose_on_validation(
+            dataset,
+            names,
+            plan.overrides,
+            validation_split=plan.validation_split,
+            k=plan.k,
+            seed=plan.seed,
+            progress=stages.within(CHOOSING),
+        )
+    except DataError as error:
+        warnings.append(f"Epochs and blend are as configured, not chosen on a validation part: {error}")
+        return Choices()
+
+
+def _measure(
+    names: Sequence[str], split: Split, plan: TrainingPlan, overrides: Overrides, stages: StagedProgress
+) -> tuple[dict[str, Evaluation], dict[str, dict[str, Any]]]:
+    """Fit each on the train part and compare it with the test part; also the range of its scores."""
+    fitted: dict[str, Recommender] = {}
+    evaluations: dict[str, Evaluation] = {}
+    ranges: dict[str, dict[str, Any]] = {}
+    for name in names:
+        fitting = stages.within(f"fitting {name} to measure it")
+        fitted[name] = fit_one(name, split.train, overrides, fitted, fitting)
+        evaluations[name] = evaluate(
+            fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
+        )
+        ranges[name] = _score_range(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
+        logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
+    return evaluations, ranges
 
 
 def _train(
-    name: str,
+    names: Sequence[str],
     dataset: Dataset,
-    plan: TrainingPlan,
+    overrides: Overrides,
+    choices: Choices,
     stages: StagedProgress,
     evaluations: Mapping[str, Evaluation],
     ranges: Mapping[str, dict[str, Any]],
-) -> Trained:
-    started = time.monotonic()
-    recommender = _fit(name, dataset, plan, stages.within(f"fitting {name}"))
-    seconds = time.monotonic() - started
-    metrics: dict[str, Any] = {}
-    if name in evaluations:
-        metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
-    return Trained(
-        recommender,
-        recipe=asdict(recommender.config),
-        seconds=round(seconds, 3),
-        peak_memory_mb=peak_memory_mb(),
-        metrics=metrics,
-        score_range=ranges.get(name, {}),
+) -> list[Trained]:
+    """Fit each on everything, and say what was measured of it."""
+    fitted: dict[str, Recommender] = {}
+    trained: list[Trained] = []
+    for name in names:
+        started = time.monotonic()
+        fitted[name] = fit_one(name, dataset, overrides, fitted, stages.within(f"fitting {name}"))
+        metrics: dict[str, Any] = {}
+        if name in evaluations:
+            metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
+        trained.append(
+            Trained(
+                fitted[name],
+                recipe=asdict(fitted[name].config),
+                seconds=round(time.monotonic() - started, 3),
+                peak_memory_mb=peak_memory_mb(),
+                metrics=metrics,
+                score_range=ranges.get(name, {}),
+                chosen=dict(choices.facts.get(name, {})),
+            )
+        )
+    return trained
+
+
+def _put_together(
+    dataset: Dataset,
+    models_dir: Path,
+    trained: Sequence[Trained],
+    overrides: Overrides,
+    warnings: list[str],
+) -> list[Trained]:
+    """The ensemble anew, when one part was trained now and the other is served for the same dataset."""
+    fitted = {one.recommender.name: one.recommender for one in trained}
+    parts = set(EnsembleRecommender.parts)
+    if "ensemble" in fitted or not parts & set(fitted):
+        return []
+    served = served_for(models_dir, dataset.content_hash)
+    if served is None or served.manifest is None or not parts <= set(fitted) | set(served.recommenders):
+        return []
+    before = served.manifest.recommenders.get("ensemble")
+    recipe = {**(before.recipe if before else {}), **overrides.get("ensemble", {})}
+    ensemble = EnsembleRecommender(EnsembleConfig.default(**recipe))
+    ensemble.attach({**served.recommenders, **fitted})
+    ensemble.fit(dataset)
+    warnings.append(
+        f"The ensemble is put together from what is new and what is served, als_share "
+        f"{ensemble.config.als_share:g} as before, and not measured; ./train_all_models.sh does both."
     )
+    ranges = _score_range(ensemble, dataset, np.arange(dataset.n_users))
+    return [Trained(ensemble, asdict(ensemble.config), 0.0, peak_memory_mb(), score_range=ranges)]
 
 
 def peak_memory_mb() -> float:
@@ -172,13 +259,12 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def _score_range(recommender: Recommender, split: Split) -> dict[str, Any]:
-    users = (
-        user for user in range(split.train.n_users) if split.test.indptr[user + 1] > split.test.indptr[user]
-    )
-    histories = [split.train.history(user) for user in users]
-    answerable = [history for history in histories if recommender.why_not(history) is None]
-    return score_range(recommender, answerable[:MAX_SCORE_RANGE_USERS]) if answerable else {}
+def _score_range(recommender: Recommender, dataset: Dataset, users: Int64Array) -> dict[str, Any]:
+    """Of the first thousand of these users whom it can answer."""
+    histories = (dataset.history(int(user)) for user in users)
+    answerable = (history for history in histories if recommender.why_not(history) is None)
+    chosen = list(islice(answerable, MAX_SCORE_RANGE_USERS))
+    return score_range(recommender, chosen) if chosen else {}
 
 
 def _served_entries(models_dir: Path) -> Mapping[str, RecommenderEntry]:
@@ -220,6 +306,7 @@ def _log_experiment(logs_dir: Path, one: Trained, dataset: Dataset, version: str
             "parameters": one.recipe,
             "metrics": one.metrics.get("metrics", {}),
             "protocol": one.metrics.get("protocol"),
+            "chosen": one.chosen,
             "seconds": one.seconds,
         },
     )

@@ -24,12 +24,19 @@ SMALL = {
 
 
 def make(name: str) -> Recommender:
-    return make_recommender(name, **SMALL[name])
+    return make_recommender(name, **SMALL.get(name, {}))
+
+
+def fit(name: str, dataset: Dataset) -> Recommender:
+    """Fitted, with the recommenders it is put together from."""
+    recommender = make(name)
+    recommender.attach({part: fit(part, dataset) for part in recommender.parts})
+    return recommender.fit(dataset)
 
 
 @pytest.fixture(params=sorted(RECOMMENDERS))
 def fitted(request: pytest.FixtureRequest, two_circles: Dataset) -> Recommender:
-    return make(request.param).fit(two_circles)
+    return fit(request.param, two_circles)
 
 
 def test_a_batch_scores_as_one_by_one(fitted: Recommender, two_circles: Dataset) -> None:
@@ -76,6 +83,7 @@ def test_save_and_load_change_nothing(fitted: Recommender, two_circles: Dataset,
 
     fitted.save(tmp_path)
     loaded = recommender_class(fitted.name).load(tmp_path, asdict(fitted.config))
+    loaded.attach({part: fit(part, two_circles) for part in loaded.parts})
 
     np.testing.assert_array_equal(loaded.score_batch(histories), fitted.score_batch(histories))
 
@@ -90,7 +98,7 @@ def test_every_saved_array_loads_without_pickle(fitted: Recommender, tmp_path: P
 
 
 def test_the_same_data_gives_the_same_scores(fitted: Recommender, two_circles: Dataset) -> None:
-    again = make(fitted.name).fit(two_circles)
+    again = fit(fitted.name, two_circles)
 
     histories = [two_circles.history(5)]
     np.testing.assert_array_equal(again.score_batch(histories), fitted.score_batch(histories))
@@ -112,12 +120,12 @@ def test_an_empty_matrix_is_refused_with_the_mend(name: str, two_circles: Datase
     empty = replace(two_circles, user_items=csr_matrix((3, 4), dtype=np.float32))
 
     with pytest.raises(DataError, match="No interactions found"):
-        make(name).fit(empty)
+        fit(name, empty)
 
 
-@pytest.mark.parametrize("name", ["als", "content", "two_tower"])
+@pytest.mark.parametrize("name", ["als", "content", "ensemble", "two_tower"])
 def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None:
-    recommender = make(name).fit(two_circles)
+    recommender = fit(name, two_circles)
 
     for user in range(two_circles.n_users):
         history = two_circles.history(user)
@@ -125,9 +133,9 @@ def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None
         assert (top % 2 == user % 2).all()
 
 
-@pytest.mark.parametrize("name", ["als", "content", "two_tower"])
+@pytest.mark.parametrize("name", ["als", "content", "ensemble", "two_tower"])
 def test_similar_items_are_of_the_same_circle(name: str, two_circles: Dataset) -> None:
-    recommender = make(name).fit(two_circles)
+    recommender = fit(name, two_circles)
 
     similar = recommender.similar_items(4, 5)
 
@@ -137,9 +145,9 @@ def test_similar_items_are_of_the_same_circle(name: str, two_circles: Dataset) -
 
 def test_popularity_has_no_similar_items(two_circles: Dataset) -> None:
     with pytest.raises(InvalidRequestError, match="als or content"):
-        make("popularity").fit(two_circles).similar_items(0, 5)
+        fit("popularity", two_circles).similar_items(0, 5)
 
 
-@pytest.mark.parametrize("name", ["content", "popularity", "two_tower"])
+@pytest.mark.parametrize("name", ["content", "ensemble", "popularity", "two_tower"])
 def test_startups_nobody_acted_on_are_scored(name: str, two_circles: Dataset) -> None:
-    assert make(name).fit(two_circles).n_items == two_circles.n_items + 2
+    assert fit(name, two_circles).n_items == two_circles.n_items + 2

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from recsys.engines.als_config import ALSConfig
 from recsys.recommenders.als import ALSRecommender
-from recsys.recommenders.base import Recommender
 from recsys.serving.retrieval import rank
 from recsys.types import History
 
@@ -34,12 +33,6 @@ def history_of(likes: list[int], dislikes: list[int]) -> History:
     return History(np.array(likes + dislikes, np.int32), np.array(weights, np.float32))
 
 
-def lengths(recommender: Recommender) -> np.ndarray:
-    vectors = recommender.item_vectors()
-    assert vectors is not None
-    return np.linalg.norm(vectors, axis=1)
-
-
 @given(
     seed=st.integers(0, 1000),
     limit=st.sampled_from([1, 3, 10, 100, 400]),
@@ -61,7 +54,7 @@ def test_the_shortlist_gives_the_same_list_as_lowering_every_score(
     lowered[~allowed] = -np.inf
     expected = np.argsort(-lowered, kind="stable")[: min(limit, n_allowed)]
 
-    ranked = rank(als, history, limit, allowed, vector_lengths=lengths(als))
+    ranked = rank(als, history, limit, allowed)
     np.testing.assert_allclose(ranked.scores, lowered[expected], rtol=1e-4, atol=1e-6)
     assert len(set(ranked.item_indices.tolist())) == min(limit, n_allowed)
     assert allowed[ranked.item_indices].all()
@@ -79,7 +72,7 @@ def test_a_twin_of_what_was_disliked_falls_to_zero_and_a_stranger_keeps_its_scor
     history = history_of([like], [dislike])
     raw = als.score_batch([history])[0]
     allowed = np.ones(N_ITEMS, np.bool_)
-    ranked = rank(als, history, N_ITEMS, allowed, vector_lengths=lengths(als))
+    ranked = rank(als, history, N_ITEMS, allowed)
     scores = dict(zip(ranked.item_indices.tolist(), ranked.scores.tolist(), strict=True))
     assert scores[twin] == pytest.approx(0.0, abs=1e-6)
     assert scores[stranger] == pytest.approx(float(raw[stranger]))

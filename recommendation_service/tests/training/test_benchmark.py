@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError, DataError
 from recsys.training.benchmark import run_benchmark
 from recsys.types import ProgressReport
@@ -25,6 +26,18 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return train, test
 
 
+@pytest.fixture
+def world_files(tmp_path: Path, world: Dataset) -> tuple[Path, Path]:
+    """The synthetic world as a public split: a quarter of each user's likes is held back."""
+    rows = [world.positive[user].indices.tolist() for user in range(world.n_users)]
+    train, test = tmp_path / "world_train.txt", tmp_path / "world_test.txt"
+    train.write_text(
+        "".join(f"{u} {' '.join(map(str, r[len(r) // 4 :]))}\n" for u, r in enumerate(rows) if r)
+    )
+    test.write_text("".join(f"{u} {' '.join(map(str, r[: len(r) // 4]))}\n" for u, r in enumerate(rows) if r))
+    return train, test
+
+
 def test_popularity_gives_the_figures_worked_out_by_hand(files: tuple[Path, Path]) -> None:
     # Lists of two: user 0 is offered 4; user 1 is offered 3, 4; user 3 is offered 1, 2.
     result = run_benchmark(*files, "popularity", k=2)
@@ -39,7 +52,7 @@ def test_popularity_gives_the_figures_worked_out_by_hand(files: tuple[Path, Path
 
 
 def test_the_result_is_one_json_line_with_protocol_cost_and_parameters(files: tuple[Path, Path]) -> None:
-    result = run_benchmark(*files, "als", {"factors": "3", "iterations": 2})
+    result = run_benchmark(*files, "als", {"als": {"factors": "3", "iterations": 2}})
 
     line = json.dumps(result)
     assert "\n" not in line
@@ -56,7 +69,7 @@ def test_the_result_is_one_json_line_with_protocol_cost_and_parameters(files: tu
 
 def test_one_seed_gives_one_result(files: tuple[Path, Path]) -> None:
     def figures() -> dict[str, float]:
-        result = run_benchmark(*files, "als", {"factors": 3, "seed": 5})
+        result = run_benchmark(*files, "als", {"als": {"factors": 3, "seed": 5}})
         return {name: value for name, value in result.items() if "@" in name}
 
     assert figures() == figures()
@@ -64,11 +77,29 @@ def test_one_seed_gives_one_result(files: tuple[Path, Path]) -> None:
 
 def test_progress_ends_at_the_whole(files: tuple[Path, Path]) -> None:
     reports: list[ProgressReport] = []
-    run_benchmark(*files, "als", {"factors": 3}, progress=reports.append)
+    run_benchmark(*files, "als", {"als": {"factors": 3}}, progress=reports.append)
 
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_an_ensemble_is_measured_beside_its_parts(world_files: tuple[Path, Path]) -> None:
+    result = run_benchmark(
+        *world_files,
+        "ensemble",
+        {"als": {"factors": 4, "iterations": 3}, "two_tower": {"dimensions": 4, "epochs": 2}},
+        k=5,
+    )
+
+    assert set(result["parts"]) == {"als", "two_tower"}
+    assert result["parts"]["als"]["parameters"]["factors"] == 4
+    tried = result["chosen"]["ensemble"]["ndcg@5_by_als_share"]
+    assert result["parameters"]["als_share"] == max(tried, key=tried.__getitem__)
+    assert len(result["chosen"]["two_tower"]["learning_curve"]) >= 1
+    lead = result["relative_lead_over_better_part"]["ndcg@5"]
+    assert lead["over"] in result["parts"]
+    assert lead["low"] <= lead["mean"] <= lead["high"]
 
 
 def test_what_is_not_there_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -77,7 +108,7 @@ def test_what_is_not_there_is_refused(files: tuple[Path, Path], tmp_path: Path) 
     with pytest.raises(ConfigError, match="no recommender 'magic'"):
         run_benchmark(*files, "magic")
     with pytest.raises(ConfigError, match="als has no colour"):
-        run_benchmark(*files, "als", {"colour": "red"})
+        run_benchmark(*files, "als", {"als": {"colour": "red"}})
     with pytest.raises(DataError, match=r"nowhere\.txt cannot be read"):
         run_benchmark(tmp_path / "nowhere.txt", files[1], "als")
     with pytest.raises(ConfigError, match="k is 0"):

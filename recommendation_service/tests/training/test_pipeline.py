@@ -14,10 +14,15 @@ from recsys.artifacts.release import open_current
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
 from recsys.errors import DataError
+from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
 from recsys.types import ProgressReport
 
-SMALL = {"als": {"factors": 4, "iterations": 5}, "content": {"dimensions": 4}}
+SMALL = {
+    "als": {"factors": 4, "iterations": 5},
+    "content": {"dimensions": 4},
+    "two_tower": {"dimensions": 4, "epochs": 2},
+}
 
 
 @pytest.fixture
@@ -81,7 +86,13 @@ def test_every_run_is_a_line_of_the_experiments_log(
     result = train()
 
     lines = [json.loads(line) for line in (tmp_path / "logs" / "experiments.jsonl").read_text().splitlines()]
-    assert [line["recommender"] for line in lines] == ["popularity", "content", "als"]
+    assert [line["recommender"] for line in lines] == [
+        "popularity",
+        "content",
+        "als",
+        "two_tower",
+        "ensemble",
+    ]
     assert {line["release"] for line in lines} == {result.version}
 
 
@@ -101,7 +112,7 @@ def test_without_a_catalogue_content_is_left_out_and_said(
 ) -> None:
     result = train(replace(world, catalogue=None))
 
-    assert set(open_current(tmp_path / "models").recommenders) == {"popularity", "als"}
+    assert "content" not in open_current(tmp_path / "models").recommenders
     assert "catalogue.parquet" in result.warnings[0]
 
 
@@ -164,4 +175,61 @@ def test_a_recommender_of_another_dataset_that_is_dropped_is_named(
     assert [warning.split(":")[0] for warning in result.warnings] == [
         "als is no longer served",
         "content is no longer served",
+        "ensemble is no longer served",
+        "two_tower is no longer served",
     ]
+
+
+def test_epochs_and_blend_are_chosen_on_a_validation_part_and_told(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    train()
+
+    entries = served_manifest(tmp_path).recommenders
+    two_tower, ensemble = entries["two_tower"], entries["ensemble"]
+    curve = two_tower.facts["chosen"]["learning_curve"]
+    assert [point["epoch"] for point in curve] == [1, 2]
+    assert two_tower.recipe["epochs"] == max(curve, key=lambda point: point["ndcg"])["epoch"]
+    tried = ensemble.facts["chosen"]["ndcg@10_by_als_share"]
+    assert str(ensemble.recipe["als_share"]) == max(tried, key=tried.__getitem__)
+    assert "global time cut" in ensemble.facts["chosen"]["validation"]
+
+
+def test_a_blend_that_was_given_is_kept(train: Callable[..., TrainingResult], tmp_path: Path) -> None:
+    train(overrides={**SMALL, "ensemble": {"als_share": 0.77}})
+
+    assert served_manifest(tmp_path).recommenders["ensemble"].recipe["als_share"] == 0.77
+
+
+def test_the_ensemble_is_put_together_anew_when_one_part_is_trained_alone(
+    train: Callable[..., TrainingResult], world: Dataset, tmp_path: Path
+) -> None:
+    train()
+    before = open_current(tmp_path / "models")
+
+    result = train(recommenders=["als"], overrides={"als": {"factors": 3, "iterations": 5}})
+
+    after = open_current(tmp_path / "models")
+    assert set(after.recommenders) == set(before.recommenders)
+    assert any("put together from what is new and what is served" in w for w in result.warnings)
+    ensemble = after.recommenders["ensemble"]
+    assert isinstance(ensemble, EnsembleRecommender)
+    assert ensemble.als is after.recommenders["als"]
+    assert ensemble.config == before.recommenders["ensemble"].config
+    assert ensemble.item_vectors().shape[1] == 3 + 4
+
+
+def test_data_too_small_for_a_validation_part_is_trained_as_configured(
+    train: Callable[..., TrainingResult], world: Dataset
+) -> None:
+    few = replace(
+        world,
+        user_items=csr_matrix(np.array([[2.0, 0.0], [2.0, 2.0]], np.float32)),
+        user_mapping=IdMap(["a", "b"]),
+        item_mapping=IdMap(["s00", "s01"]),
+        last_event_at=None,
+    )
+
+    result = train(few, test_split=0, validation_split=0.01)
+
+    assert any("as configured, not chosen on a validation part" in warning for warning in result.warnings)

@@ -1,0 +1,146 @@
+"""What only a validation part can tell: how many epochs, and how to weigh the parts of the ensemble.
+
+The validation part is the last part of what is learned from, so the test part stays unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from recsys.datasets.splits import Split, split_for_training
+from recsys.datasets.user_items import Dataset, cells_where
+from recsys.evaluation.evaluate import evaluate
+from recsys.metrics.ranking import relevant_counts
+from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.base import Recommender
+from recsys.recommenders.ensemble import EnsembleRecommender
+from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.recommenders.two_tower import TwoTowerRecommender
+from recsys.types import ProgressCallback
+
+SHARES = tuple(round(0.1 * step, 1) for step in range(11))
+MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
+
+Overrides = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """`overrides`: hyper-parameters by recommender; `facts`: how they were chosen, for the record."""
+
+    overrides: Overrides = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def with_parts(names: Sequence[str]) -> list[str]:
+    """The names, each after the recommenders it is put together from; every one once.
+
+    >>> with_parts(["ensemble", "als"])
+    ['als', 'two_tower', 'ensemble']
+    """
+    ordered: dict[str, None] = {}
+    for name in names:
+        ordered.update(dict.fromkeys((*recommender_class(name).parts, name)))
+    return list(ordered)
+
+
+def has_choices(names: Sequence[str]) -> bool:
+    """Whether a validation part would be used."""
+    return bool({"two_tower", "ensemble"} & set(names))
+
+
+def choose_on_validation(
+    dataset: Dataset,
+    names: Sequence[str],
+    overrides: Overrides,
+    *,
+    validation_split: float,
+    k: int,
+    seed: int,
+    progress: ProgressCallback = ignore_progress,
+) -> Choices:
+    """Stop the two-tower model early and weigh the ensemble on the last part of a dataset.
+
+    Args:
+        dataset: what may be learned from; no test part in it.
+        names: the recommenders to be trained, parts included.
+        overrides: hyper-parameters given; epochs given are the most that are tried.
+        validation_split: share of the positive cells held back.
+        k: where NDCG is cut off.
+        seed: of a random split and of the users sampled.
+
+    Raises:
+        DataError: the dataset cannot be split.
+    """
+    wanted = {"two_tower", "ensemble"} & set(names)
+    if "als_share" in overrides.get("ensemble", {}):
+        wanted.discard("ensemble")  # somebody has chosen it
+    stages = StagedProgress(progress, {"two_tower": 10.0, "als": 5.0, "ensemble": 2.0})
+    validation = split_for_training(dataset, validation_split, seed)
+    fitted: dict[str, Recommender] = {}
+    chosen: dict[str, dict[str, object]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    if "two_tower" in wanted:
+        two_tower = make_recommender("two_tower", **overrides.get("two_tower", {}))
+        assert isinstance(two_tower, TwoTowerRecommender)  # noqa: S101 - for the type checker
+        two_tower.fit_early_stopping(validation, stages.within("two_tower"))
+        fitted["two_tower"] = two_tower
+        chosen["two_tower"] = {"epochs": two_tower.best_epoch}
+        facts["two_tower"] = {"validation": validation.strategy, "learning_curve": two_tower.learning_curve}
+    if "ensemble" in wanted:
+        fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
+        ensemble = fit_one("ensemble", validation.train, overrides, fitted)
+        assert isinstance(ensemble, EnsembleRecommender)  # noqa: S101
+        tried = _try_shares(ensemble, sample_users(validation, MAX_USERS, seed), k, stages.within("ensemble"))
+        chosen["ensemble"] = {"als_share": max(tried, key=lambda share: tried[share])}
+        facts["ensemble"] = {"validation": validation.strategy, f"ndcg@{k}_by_als_share": tried}
+    return Choices(chosen, facts)
+
+
+def merged(*overrides: Overrides) -> dict[str, dict[str, object]]:
+    """All of them; the later ones win."""
+    together: dict[str, dict[str, object]] = {}
+    for one in overrides:
+        for name, values in one.items():
+            together.setdefault(name, {}).update(values)
+    return together
+
+
+def fit_one(
+    name: str,
+    dataset: Dataset,
+    overrides: Overrides,
+    fitted: Mapping[str, Recommender],
+    progress: ProgressCallback = ignore_progress,
+) -> Recommender:
+    """A recommender with its hyper-parameters, fitted; what has parts takes them from `fitted`."""
+    recommender = make_recommender(name, **overrides.get(name, {}))
+    recommender.attach(fitted)
+    return recommender.fit(dataset, progress)
+
+
+def sample_users(split: Split, most: int, seed: int) -> Split:
+    """The same split with held-back cells of at most this many users, drawn at random."""
+    users = np.flatnonzero(relevant_counts(split.test))
+    if len(users) <= most:
+        return split
+    drawn = np.random.default_rng(seed).choice(users, most, replace=False)
+    is_drawn = np.isin(np.repeat(np.arange(split.test.shape[0]), np.diff(split.test.indptr)), drawn)
+    return replace(split, test=cells_where(split.test, is_drawn))
+
+
+def _try_shares(
+    ensemble: EnsembleRecommender, validation: Split, k: int, progress: ProgressCallback
+) -> dict[float, float]:
+    """als_share -> mean NDCG@k on the validation part."""
+    stages = StagedProgress(progress, {str(share): 1.0 for share in SHARES})
+    return {
+        share: evaluate(
+            ensemble.with_share(share), validation, k=k, progress=stages.within(str(share))
+        ).metrics[f"ndcg@{k}"]["mean"]
+        for share in SHARES
+    }

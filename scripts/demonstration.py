@@ -1,0 +1,125 @@
+"""What quickstart shows once everything runs: real answers, and how two acts change the next one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+SHOWN_STARTUPS = 3
+SHOWN_CHANGES = 5
+COMPARED_STARTUPS = 50
+
+
+class DemonstrationError(Exception):
+    """An answer that is not what it should be, and what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Where both services are, and the keys they ask for; `say` prints one line a person can follow."""
+
+    site: str
+    inference: str
+    site_key: str
+    inference_key: str
+    say: Callable[[str], None]
+
+    def ask_inference(self, path: str, **parameters: object) -> Any:
+        """GET from the inference service."""
+        url = httpx.URL(f"{self.inference}{path}", params=_texts(parameters))
+        return _ask("GET", url, self.inference_key)
+
+    def ask_site(self, method: str, path: str, json_body: object = None, **parameters: object) -> Any:
+        """Ask the backend's API."""
+        url = httpx.URL(f"{self.site}/api/v1{path}", params=_texts(parameters))
+        return _ask(method, url, self.site_key, json_body)
+
+
+def show_answers(services: Services, user_ids: Mapping[str, object]) -> None:
+    """What each user is recommended, as any client would get it."""
+    for name, user_id in user_ids.items():
+        services.say(f"{name}: GET {services.inference}/recommend?user_id={user_id}&limit={SHOWN_STARTUPS}")
+        answer = services.ask_inference("/recommend", user_id=user_id, limit=SHOWN_STARTUPS)
+        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_what_acts_change(services: Services, name: str, user_id: object) -> None:
+    """Dislike the first startup of a list and like the second, show the next list, take both back."""
+    before = _list_for(services, user_id)
+    disliked, liked = before[0], before[1]
+    acts = [
+        {"user_id": str(user_id), "startup_id": place["id"], "type": act, "event_id": str(uuid.uuid4())}
+        for act, place in (("dislike", disliked), ("like", liked))
+    ]
+    services.say(
+        f"{name} dislikes {_name(disliked)} (first) and likes {_name(liked)} (second); the very next answer:"
+    )
+    services.ask_site("POST", "/interactions", json_body=acts)
+    after = _list_for(services, user_id)
+    sys.stdout.write("\n")
+    for line in describe_changes(before, after):
+        sys.stdout.write(f"    {line}\n")
+    sys.stdout.write("\n")
+    for act in acts:
+        services.ask_site("DELETE", f"/interactions/{act['event_id']}")
+    again = [place["id"] for place in _list_for(services, user_id)] == [place["id"] for place in before]
+    if not again:
+        raise DemonstrationError("Both acts were taken back, but the list is not the first one again.")
+    services.say("Both acts taken back: the list is the first one again")
+
+
+def describe_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
+    """The new list's first places with where each was, what is gone, and what fell furthest."""
+    was = {place["id"]: place["rank"] for place in before}
+    now = {place["id"]: place["rank"] for place in after}
+    lines = [
+        f"{place['rank']:>2}  {_name(place):<24} {_moved(was.get(place['id']), place['rank']):<10} "
+        f"{place['reason']}"
+        for place in after[:SHOWN_CHANGES]
+    ]
+    gone = [_name(place) for place in before[:2] if place["id"] not in now]
+    lines.append(f"gone: {', '.join(gone)} (acted on)")
+    fallen = [place for place in before[2:] if now.get(place["id"], COMPARED_STARTUPS) > place["rank"]]
+    fallen.sort(key=lambda place: place["rank"] - now.get(place["id"], COMPARED_STARTUPS))
+    if fallen:
+        place = fallen[0]
+        lines.append(
+            f"fell most: {_name(place)}, from {place['rank']} to "
+            f"{now.get(place['id'], f'below {COMPARED_STARTUPS}')}"
+        )
+    return lines
+
+
+def _moved(was: int | None, now: int) -> str:
+    if was is None:
+        return "new"
+    return "stayed" if was == now else f"was {was}"
+
+
+def _list_for(services: Services, user_id: object) -> list[dict[str, Any]]:
+    answer = services.ask_site("GET", f"/users/{user_id}/recommendations", limit=COMPARED_STARTUPS)
+    if len(answer["startups"]) < SHOWN_CHANGES:
+        raise DemonstrationError(f"Only {len(answer['startups'])} startups are recommended to {user_id}.")
+    return list(answer["startups"])
+
+
+def _name(place: Mapping[str, Any]) -> str:
+    return str(place["startup"]["name"])
+
+
+def _texts(parameters: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in parameters.items()}
+
+
+def _ask(method: str, url: httpx.URL, key: str, json_body: object = None) -> Any:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = httpx.request(method, url, headers=headers, json=json_body, timeout=30, trust_env=False)
+    if not answer.is_success:
+        raise DemonstrationError(f"{method} {url} answered {answer.status_code}: {answer.text}")
+    return answer.json() if answer.content else None
