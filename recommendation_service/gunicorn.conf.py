@@ -35,7 +35,7 @@ UNREADABLE = {
     LimitRequestLine: (
         "414 URI Too Long",
         "address_too_long",
-        f"The address has more than {limit_request_line} bytes; send fewer ids in `exclude`.",
+        f"The address has more than {limit_request_line} bytes; ask by POST /recommend, in a body.",
     ),
     LimitRequestHeaders: (
         "431 Request Header Fields Too Large",
