@@ -25,6 +25,7 @@ MAX_EXCLUDED = 1000
 MAX_VALUES = 100  # of one filter
 EARLIEST_YEAR, LATEST_YEAR = 1970, 9998
 N_NEAREST = 3
+MAX_NAMED = 6  # values in a message
 MOMENT_FORM = "write 2026-11-22, or 2026-11-22T10:00:00Z (in an address a + is written %2B)"
 
 
@@ -60,9 +61,7 @@ class Steering:
                 "What a user acted on is left out by itself."
             )
         for field in CODED_FIELDS:
-            n_values = len(self.values_of(field))
-            if n_values > MAX_VALUES:
-                raise InvalidRequestError(f"{field} has {n_values} values; send at most {MAX_VALUES}.")
+            _check_number(field, len(self.values_of(field)))
         if not 0 <= self.diversity <= 1:
             raise InvalidRequestError(f"diversity is {self.diversity}; give a number from 0 to 1.")
         if self.method is not None and self.method not in METHODS:
@@ -78,6 +77,11 @@ def check_limit(limit: int) -> None:
     """Raise InvalidRequestError unless a list may be so long."""
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequestError(f"limit is {limit}; ask for 1 to {MAX_LIMIT}.", limit=limit)
+
+
+def _check_number(field: str, n_values: int) -> None:
+    if n_values > MAX_VALUES:
+        raise InvalidRequestError(f"{field} has {n_values:,} values; send at most {MAX_VALUES}.")
 
 
 def parse_created_after(text: str) -> float:
@@ -177,18 +181,21 @@ def _one_of(served: Served, field: str, given: Iterable[str]) -> Filter:
     """
     codes, code_of = served.codes(field)
     values = list(dict.fromkeys(_values(given, code_of)))
+    _check_number(field, len(values))
     known = [value for value in values if value in code_of]
     unknown = [value for value in values if value not in code_of]
     if not known:
-        nearest = {value: get_close_matches(value, code_of, n=N_NEAREST) for value in unknown}
+        found = [get_close_matches(value, code_of, n=N_NEAREST) for value in unknown[:MAX_NAMED]]
+        nearest = list(dict.fromkeys(near for values in found for near in values))
         raise InvalidRequestError(
             f"No startup has the {field} {_or(unknown)}; {_hint(field, nearest, code_of)}",
             field=field,
             unknown=unknown,
-            nearest=sorted({near for found in nearest.values() for near in found}),
+            nearest=nearest,
         )
     notice = f"no startup has the {field} {_or(unknown)}" if unknown else None
-    return Filter(f"with {field} {_or(known)}", _any_of(codes, [code_of[v] for v in known]), notice)
+    meets = _any_of(codes, [code_of[value] for value in known], len(code_of))
+    return Filter(f"with {field} {_or(known)}", meets, notice)
 
 
 def _values(given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
@@ -201,23 +208,28 @@ def _values(given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
             yield from filter(None, (part.strip() for part in lowered.split(",")))
 
 
-def _any_of(codes: Int32Array, wanted: Sequence[int]) -> BoolArray:
-    meets: BoolArray = codes == wanted[0]
-    for code in wanted[1:]:
-        meets |= codes == code
-    return meets
+def _any_of(codes: Int32Array, wanted: Sequence[int], n_codes: int) -> BoolArray:
+    """(n_items,) whose code is among those wanted; one comparison is faster than a look-up."""
+    if len(wanted) == 1:
+        meets: BoolArray = codes == wanted[0]
+        return meets
+    is_wanted = np.zeros(n_codes + 1, np.bool_)  # the last is that of -1, not known
+    is_wanted[list(wanted)] = True
+    return is_wanted[codes]
 
 
-def _hint(field: str, nearest: dict[str, list[str]], known: Iterable[str]) -> str:
-    near = [found for values in nearest.values() for found in values]
-    if near:
-        return f"did you mean {_or(near)}?"
-    some = sorted(known)[: 2 * N_NEAREST]
+def _hint(field: str, nearest: Sequence[str], known: Iterable[str]) -> str:
+    if nearest:
+        return f"did you mean {_or(nearest)}?"
+    some = sorted(known)[:MAX_NAMED]
     return f"there are {', '.join(some)} and others." if some else f"no {field} is known here."
 
 
 def _or(values: Sequence[str]) -> str:
-    shown = [value[:80] for value in dict.fromkeys(values)]
+    """ "a, b or c"; of very many only some."""
+    shown = [value[:80] for value in values[:MAX_NAMED]]
+    if len(values) > MAX_NAMED:
+        shown.append(f"{len(values) - MAX_NAMED} others")
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 

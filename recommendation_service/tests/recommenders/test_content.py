@@ -40,6 +40,15 @@ def test_a_dislike_lowers_startups_alike(content: ContentRecommender) -> None:
     assert after[4] < before[4]
 
 
+def test_a_few_items_score_as_among_all(content: ContentRecommender) -> None:
+    history = History(np.array([0, 3], np.int32), np.array([2.0, -1.0], np.float32), None, ("robot",))
+    few = np.array([7, 2, 4], np.int32)
+
+    np.testing.assert_allclose(
+        content.score_items(history, few), content.score_batch([history])[0][few], rtol=1e-6
+    )
+
+
 def test_a_startup_made_after_the_training_is_placed_by_its_text(content: ContentRecommender) -> None:
     new = CatalogueItem(id="new", name="Weldo", short_description="robot factory welding")
 

@@ -660,6 +660,9 @@ def test_the_five_documented_files_alone_answer_with_als_and_say_so(
     assert "content not trained; popularity not trained" in (answer.degraded or "")
     assert "without a release manifest" in (answer.degraded or "")
     assert answer.startups[0].reason == "Because you liked s00"
+    diverse = router.recommend("anna", Steering(diversity=0.5))
+    assert ids(diverse) == ids(answer)
+    assert "content not trained: nothing tells what is alike" in (diverse.degraded or "")
     assert router.similar("s00").method_used == "als"
     act("ben", FINTECH[:2], opted_out=True)
     for ask in (lambda: router.recommend("nobody"), lambda: router.recommend("ben"), router.popular):

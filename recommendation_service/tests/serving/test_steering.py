@@ -133,6 +133,16 @@ def test_a_value_nobody_has_among_others_is_told_and_the_others_answer(
     assert answer.degraded == "no startup has the industry quantum"
 
 
+def test_more_values_than_a_filter_takes_are_refused_however_they_are_written(router: Router) -> None:
+    with pytest.raises(InvalidRequestError, match=r"industry has 20,000 values; send at most 100"):
+        router.recommend("nobody", Steering(industry=[",".join(f"v{n}" for n in range(20_000))]))
+
+
+def test_of_many_values_nobody_has_some_are_named(router: Router) -> None:
+    with pytest.raises(InvalidRequestError, match="fintehc, v0, v1, v2, v3, v4 or 85 others; did you mean"):
+        router.recommend("nobody", Steering(industry=["fintehc", *(f"v{n}" for n in range(90))]))
+
+
 def test_a_field_nobody_tells_is_refused_as_unknown(router: Router) -> None:
     with pytest.raises(InvalidRequestError, match="no country is known here"):
         router.recommend("nobody", Steering(country=["Peru"]))
