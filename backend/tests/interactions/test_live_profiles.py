@@ -306,6 +306,7 @@ def test_the_stored_json_is_what_the_contract_says(make_user: Make, make_startup
     assert json.loads(redis.get(f"recs:profile:{user.pk}")) == {
         "schema": 1,
         "version": 1,
+        "user_id": str(user.pk),
         "interaction_count": 1,
         "cells": [[str(startup.pk), 2.0, NOON.timestamp(), 0b100]],
         "interests": ["AI"],
