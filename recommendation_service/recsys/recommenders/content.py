@@ -62,7 +62,7 @@ class ContentRecommender(Recommender):
 
     def __init__(self, config: ContentConfig | None = None) -> None:
         self.config: ContentConfig = config or ContentConfig.default()
-        self.text_model = TextModel({}, np.empty(0, np.float32), np.empty((0, 0), np.float32), 1.0)
+        self.text_model = TextModel.empty()
         self.vectors: Float32Array = np.empty((0, 0), np.float32)
         self.popularity: Float32Array = np.empty(0, np.float32)
 

@@ -148,7 +148,7 @@ class TwoTowerRecommender(VectorRecommender):
 
     def __init__(self, config: TwoTowerConfig | None = None) -> None:
         self.config: TwoTowerConfig = config or TwoTowerConfig.default()
-        self.text_model = TextModel({}, np.empty(0, np.float32), np.empty((0, 0), np.float32), 1.0)
+        self.text_model = TextModel.empty()
         self.best_epoch = 0
         self.learning_curve: list[dict[str, float]] = []
         self._towers: Towers | None = None

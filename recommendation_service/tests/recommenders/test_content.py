@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.user_items import Dataset
-from recsys.errors import DataError
+from recsys.errors import ArtifactError, DataError
 from recsys.recommenders.content import ContentConfig, ContentRecommender
 from recsys.types import History
 
@@ -71,6 +72,14 @@ def test_acts_and_interests_and_popularity_add_up_to_the_score(
 
     popular = content.config.popularity_share * content.popularity
     np.testing.assert_allclose(acts + interests + popular, content.score_batch([history])[0], atol=1e-5)
+
+
+def test_a_completion_of_another_size_is_refused(content: ContentRecommender, tmp_path: Path) -> None:
+    content.save(tmp_path)
+    np.save(tmp_path / "content_completion.npy", np.eye(5, 4, dtype=np.float32))
+
+    with pytest.raises(ArtifactError, match=r"completion of shape \(5, 4\)"):
+        ContentRecommender.load(tmp_path, asdict(content.config))
 
 
 def test_no_catalogue_is_refused_with_the_mend(two_circles: Dataset) -> None:
