@@ -1,7 +1,8 @@
-"""Likeness of texts and tags, blended with popularity: for users and startups nothing is known of yet.
+"""Likeness of texts and tags beside popularity: for users and startups little is known of yet.
 
-A user's vector is the mean of what they liked (by weight) and of their stated interests, less what
-they disliked. It scores every startup of the catalogue, acted on or not.
+What a user liked adds up to a vector that grows with how much they did: with no act the order is that
+of popularity, a few acts move it a little, many decide it. Interests count whatever was done, and a
+dislike at once. Every startup of the catalogue is scored, acted on or not.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class ContentConfig(SectionConfig):
     tag_weight: float
     interest_weight: float
     dislike_weight: float
+    prior_weight: float
     popularity_share: float
     half_life_days: float
 
@@ -50,12 +52,13 @@ class ContentConfig(SectionConfig):
         self.require(self.tag_weight > 0, "tag_weight", "above zero")
         self.require(self.interest_weight >= 0, "interest_weight", "zero or more")
         self.require(self.dislike_weight >= 0, "dislike_weight", "zero or more")
+        self.require(self.prior_weight >= 0, "prior_weight", "zero or more")
         self.require(0 <= self.popularity_share <= 1, "popularity_share", "from 0 to 1")
         self.require(self.half_life_days > 0, "half_life_days", "above zero")
 
 
 class ContentRecommender(Recommender):
-    """Cosine of a user's vector with each startup's, blended with how popular it is."""
+    """Product of a user's vector with each startup's, beside how popular it is."""
 
     name: ClassVar[str] = "content"
     covers_catalogue: ClassVar[bool] = True
@@ -79,7 +82,7 @@ class ContentRecommender(Recommender):
             )
         check_user_items(dataset.user_items)
         self.text_model, self.vectors = fit_catalogue_text(dataset, self.config)
-        self.popularity = _from_zero_to_one(count_recent_users(dataset, self.config.half_life_days))
+        self.popularity = _levels(count_recent_users(dataset, self.config.half_life_days))
         self.n_items = len(self.vectors)
         return self
 
@@ -93,10 +96,12 @@ class ContentRecommender(Recommender):
         return extended
 
     def user_vector(self, history: History) -> Float32Array:
-        """(dimensions,) unit vector of what a user wants; zero when nothing is known of it."""
-        vector = self._parts(history).sum(axis=0)
-        unit: Float32Array = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-        return unit
+        """(dimensions,) what a user wants, the longer the more is known of it; zero for nothing.
+
+        Its product with an item's vector is the likeness.
+        """
+        vector: Float32Array = self._parts(history).sum(axis=0)
+        return vector
 
     def score_batch(self, histories: Sequence[History]) -> Float32Array:
         """(n_histories, n_items): likeness and popularity, by `popularity_share`.
@@ -112,18 +117,14 @@ class ContentRecommender(Recommender):
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n_history, n) each act's share of the likeness; the interests' share is not among them."""
-        parts = self._parts(history)
-        length = max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
-        shares = (1 - self.config.popularity_share) * (parts[:-1] / length @ self.vectors[item_indices].T)
-        acts: Float32Array = shares.astype(np.float32)
+        likeness = self._parts(history)[:-1] @ self.vectors[item_indices].T
+        acts: Float32Array = (1 - self.config.popularity_share) * likeness
         return acts
 
     def interest_share(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n,) what the stated interests add to each item's score."""
-        parts = self._parts(history)
-        length = max(float(np.linalg.norm(parts.sum(axis=0))), 1e-12)
-        shares = (1 - self.config.popularity_share) * self.vectors[item_indices] @ (parts[-1] / length)
-        interest: Float32Array = shares.astype(np.float32)
+        likeness = self.vectors[item_indices] @ self._parts(history)[-1]
+        interest: Float32Array = (1 - self.config.popularity_share) * likeness
         return interest
 
     def score_items(self, history: History, item_indices: Int32Array) -> Float32Array:
@@ -160,12 +161,12 @@ class ContentRecommender(Recommender):
     def _parts(self, history: History) -> Float32Array:
         """(n_history + 1, dimensions) what adds up to the user's vector; the last row is the interests.
 
-        What was liked adds up to a mean by weight, what was disliked to a mean less.
+        Likes add up to their weighted sum over the weights' sum and the prior, dislikes to a mean less.
         """
         known = (history.item_indices >= 0) & (history.item_indices < self.n_items)
         signed = np.where(known, history.weights, 0.0).astype(np.float64)
         likes, dislikes = signed.clip(min=0), signed.clip(max=0)
-        factor = likes / max(likes.sum(), 1e-12)
+        factor = likes / max(likes.sum() + self.config.prior_weight, 1e-12)
         factor += self.config.dislike_weight * dislikes / max(-dislikes.sum(), 1e-12)
         rows = self.vectors[np.where(known, history.item_indices, 0)]
         interests = np.zeros((1, self.text_model.dimensions), np.float32)
@@ -190,8 +191,16 @@ def fit_catalogue_text(dataset: Dataset, config: ContentConfig) -> tuple[TextMod
     )
 
 
-def _from_zero_to_one(counts: Float32Array) -> Float32Array:
-    """Logarithms of counts, the most popular at 1: the long tail keeps an order."""
-    logarithms = np.log1p(counts)
-    highest = float(logarithms.max(initial=0.0))
-    return (logarithms / highest).astype(np.float32) if highest > 0 else logarithms.astype(np.float32)
+def _levels(counts: Float32Array) -> Float32Array:
+    """(n,) logarithms of counts, the highest at 1, in exactly the order of the counts.
+
+    Counts whose logarithms are one float32 are set apart, so far that a multiple tells them apart too.
+    """
+    distinct, place = np.unique(counts, return_inverse=True)
+    highest = float(np.log1p(distinct[-1]))
+    levels = (np.log1p(distinct.astype(np.float64)) / max(highest, 1e-12)).astype(np.float32)
+    # The bits of floats from 0 up, read as whole numbers, have their order.
+    steps = 4 * np.arange(len(levels), dtype=np.int32)
+    bits = np.maximum.accumulate(levels.view(np.int32) - steps) + steps
+    apart: Float32Array = bits.view(np.float32)[place]
+    return apart

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
-from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, DataError
 from recsys.recommenders.content import ContentConfig, ContentRecommender
+from recsys.recommenders.popularity import PopularityRecommender
 from recsys.types import History
 
 
@@ -18,12 +21,45 @@ def content(two_circles: Dataset) -> ContentRecommender:
     return ContentRecommender(ContentConfig.default(dimensions=4, popularity_share=0.2)).fit(two_circles)
 
 
-def test_with_nothing_known_it_ranks_by_popularity(content: ContentRecommender) -> None:
-    scores = content.score_batch([History.empty()])[0]
+def test_with_nothing_known_the_order_is_that_of_popularity(
+    content: ContentRecommender, two_circles: Dataset
+) -> None:
+    popularity = PopularityRecommender().fit(two_circles)
 
-    assert (
-        np.argsort(-scores, kind="stable").tolist() == np.argsort(-content.popularity, kind="stable").tolist()
+    lists = [one.recommend(History.empty(), 18).item_indices.tolist() for one in (content, popularity)]
+
+    assert lists[0] == lists[1]
+
+
+def test_counts_a_logarithm_cannot_tell_apart_keep_their_order() -> None:
+    n_users, day_s = 2_001, 86_400.0
+    cells = np.zeros((n_users, 2))
+    cells[:2_000, 0] = cells[:, 1] = 400 * day_s  # today
+    cells[2_000, 1] = 10 * day_s  # thirteen half-lives ago
+    rows, columns = cells.nonzero()
+    acts = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)))
+    dataset = Dataset(
+        acts,
+        IdMap(map(str, range(n_users))),
+        IdMap("ab"),
+        last_event_at=csr_matrix((cells[rows, columns], (rows, columns))),
+        catalogue=Catalogue((CatalogueItem("a", "A"), CatalogueItem("b", "B"))),
     )
+
+    content = ContentRecommender().fit(dataset)
+
+    assert content.recommend(History.empty(), 2).item_indices.tolist() == [1, 0]
+
+
+def test_likeness_counts_the_more_the_more_was_liked(content: ContentRecommender) -> None:
+    items = np.array([0, 2, 4, 6, 8], np.int32)
+    likes = [History(items[:n], np.full(n, 2.0, np.float32)) for n in range(6)]
+
+    lengths = [float(np.linalg.norm(content.user_vector(history))) for history in likes]
+
+    assert lengths == sorted(lengths)
+    assert lengths[0] == 0
+    assert lengths[5] == pytest.approx(10 / (10 + content.config.prior_weight), rel=1e-3)
 
 
 def test_interests_alone_bring_what_they_name(content: ContentRecommender) -> None:

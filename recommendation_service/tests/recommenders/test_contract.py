@@ -17,7 +17,7 @@ from recsys.types import History
 
 SMALL = {
     "als": {"factors": 2, "iterations": 10, "alpha": 5.0, "regularization": 1.0},
-    "content": {"dimensions": 4},
+    "content": {"dimensions": 4, "prior_weight": 5.0},  # five acts tell these circles apart
     "popularity": {},
     "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8},
 }
