@@ -35,6 +35,13 @@ class History:
         """The history of somebody who has done nothing yet."""
         return cls(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.float64), interests)
 
+    def without(self, position: int) -> History:
+        """The same history as if the act at a position of it had not been done."""
+        times = None if self.last_event_at is None else np.delete(self.last_event_at, position)
+        return History(
+            np.delete(self.item_indices, position), np.delete(self.weights, position), times, self.interests
+        )
+
     @property
     def liked(self) -> Int32Array:
         """Items with a weight above zero."""

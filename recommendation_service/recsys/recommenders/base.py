@@ -62,6 +62,10 @@ class Recommender(ABC):
         """None when it can answer for this history, else the reason in a few words."""
         return None
 
+    def score_items(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n_items asked,) raw scores of a few items, all below `n_items`."""
+        return self.score_batch([history])[0][item_indices]
+
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array | None:
         """(n_history, n_items asked) what each act adds to each item's score, where the maths says it."""
         return None
@@ -72,6 +76,21 @@ class Recommender(ABC):
         One that cannot place a startup by its text returns itself: it does not score them.
         """
         return self
+
+    def losses(self, history: History, item_indices: Int32Array, acts: Sequence[int]) -> Float32Array:
+        """(n_acts, n_items asked) how far each item's score falls when one act alone is taken back.
+
+        Not the act's contribution: the other acts weigh otherwise without it. Below zero the score
+        rises, as it does without a dislike.
+
+        Args:
+            history: what the user did.
+            item_indices: the items asked about, all below `n_items`.
+            acts: positions in the history.
+        """
+        scores = self.score_items(history, item_indices)
+        lost = [scores - self.score_items(history.without(act), item_indices) for act in acts]
+        return np.stack(lost) if lost else np.empty((0, len(item_indices)), np.float32)
 
     @abstractmethod
     def save(self, folder: Path) -> dict[str, Any]:
@@ -168,6 +187,11 @@ class VectorRecommender(Recommender):
     @abstractmethod
     def item_vectors(self) -> Float32Array:
         """(n_items, d) float32."""
+
+    def score_items(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n_items asked,) products of the user's vector with these items' vectors."""
+        scores: Float32Array = self.item_vectors()[item_indices] @ self.user_vector(history)
+        return scores
 
     def score_batch(self, histories: Sequence[History]) -> Float32Array:
         """(n_histories, n_items) products of each user's vector with every item's."""

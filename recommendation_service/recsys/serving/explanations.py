@@ -1,4 +1,8 @@
-"""Why each startup is in a list, in a few true words: the user's own act or interest that counted most."""
+"""Why each startup is in a list, in a few true words: the user's own act or interest that counted most.
+
+An act is named only if the startup's score falls when it is taken back. The largest share does not
+promise that: without the act the others weigh more, and they may be worth as much.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.datasets.weights import SIGNALS
+from recsys.datasets.weights import DISLIKE, SIGNALS
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentRecommender
 from recsys.recommenders.popularity import PopularityRecommender
@@ -16,17 +20,21 @@ from recsys.serving.served import Served
 from recsys.types import Float32Array, History, Int32Array, UInt8Array
 
 # The strongest act of a cell says it best.
-VERBS = (
-    ("interest", "showed interest in"),
-    ("apply", "applied to"),
-    ("favorite", "saved"),
-    ("like", "liked"),
-    ("click", "looked into"),
-    ("view", "viewed"),
-)
+VERBS = {
+    "interest": "showed interest in",
+    "apply": "applied to",
+    "favorite": "saved",
+    "like": "liked",
+    "click": "looked into",
+    "view": "viewed",
+}
 POPULAR_FROM = 0.5  # of the most popular, on a logarithmic scale
 SIMILAR_TASTE = "Liked by people with a taste like yours"
+LIKE_SEVERAL = "Like several startups you chose"
 LITTLE_KNOWN = "Little known yet"
+MAX_NAMED_TRIES = 3  # acts with the largest shares that are tried for an item
+SMALLEST_LOSS = 1e-5  # of the sum of an item's shares; less than that is rounding
+NO_ACT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +44,22 @@ class Asker:
     history: History
     type_masks: UInt8Array | None = None
 
+    def type_done(self, position: int) -> str | None:
+        """The strongest type of act on the startup at a position of the history, where known.
+
+        A dislike only while it is active.
+        """
+        if self.type_masks is None:
+            return None
+        if self.history.weights[position] < 0:
+            return SIGNALS[DISLIKE]
+        mask = int(self.type_masks[position])
+        return next((signal for signal in VERBS if mask >> SIGNALS.index(signal) & 1), None)
+
     def what_was_done(self, position: int) -> str:
         """What they did to the startup at a position of the history, as "of" or "you liked"."""
-        mask = 0 if self.type_masks is None else int(self.type_masks[position])
-        return next((f"you {verb}" for signal, verb in VERBS if mask >> SIGNALS.index(signal) & 1), "of")
+        verb = VERBS.get(self.type_done(position) or "")
+        return f"you {verb}" if verb else "of"
 
 
 def explain(
@@ -61,17 +81,41 @@ def explain_similar(served: Served, item_index: int, item_indices: Int32Array) -
     return [f"Similar to {served.name_of(item_index)}"] * len(item_indices)
 
 
+def name_acts(
+    recommender: Recommender, history: History, shares: Float32Array, item_indices: Int32Array
+) -> NDArray[np.intp]:
+    """(n,) position in the history of the act to name for each item, NO_ACT where none would be true.
+
+    Of the likes with the largest shares the first whose taking back lowers the item's score.
+
+    Args:
+        shares: (n_history, n) of the items' scores; see `Recommender.contributions`.
+    """
+    named = np.full(len(item_indices), NO_ACT, np.intp)
+    likes = np.flatnonzero(history.weights > 0)
+    by_share = likes[np.argsort(-shares[likes], axis=0, kind="stable")[:MAX_NAMED_TRIES]]
+    least = SMALLEST_LOSS * np.abs(shares).sum(axis=0)
+    unnamed = np.arange(len(item_indices))
+    for tried in by_share:
+        unnamed = unnamed[shares[tried[unnamed], unnamed] > 0]
+        if len(unnamed) == 0:
+            break
+        acts, position = np.unique(tried[unnamed], return_inverse=True)
+        losses = recommender.losses(history, item_indices[unnamed], acts.tolist())
+        is_true = losses[position, np.arange(len(unnamed))] > least[unnamed]
+        named[unnamed[is_true]] = tried[unnamed[is_true]]
+        unnamed = unnamed[~is_true]
+    return named
+
+
 def _explain_by_acts(
     served: Served, recommender: Recommender, asker: Asker, item_indices: Int32Array
 ) -> list[str]:
     shares = recommender.contributions(asker.history, item_indices)
-    if shares is None or len(shares) == 0:
+    if shares is None:
         return [SIMILAR_TASTE] * len(item_indices)
-    acts, amounts = _strongest_likes(asker.history, shares)
-    return [
-        _because_of(served, asker, act) if amount > 0 else SIMILAR_TASTE
-        for act, amount in zip(acts, amounts, strict=True)
-    ]
+    named = name_acts(recommender, asker.history, shares, item_indices)
+    return [_because_of(served, asker, int(act)) if act != NO_ACT else SIMILAR_TASTE for act in named]
 
 
 def _explain_content(
@@ -84,16 +128,17 @@ def _explain_content(
     """The act or interest that counted most, unless popularity alone would have put the item here."""
     history = asker.history
     shares = content.contributions(history, item_indices)
-    acts, _ = _strongest_likes(history, shares)
     by_acts = shares[history.weights > 0].sum(axis=0)
     by_interests = content.interest_share(history, item_indices)
     levels = content.popularity[item_indices]
     is_personal = np.maximum(by_acts, by_interests) > _popularity_alone(content, levels)
     reasons = _without_acts(served, item_indices, levels, now_s)
-    for place in np.flatnonzero(is_personal & (by_acts >= by_interests)):
-        reasons[place] = _because_of(served, asker, int(acts[place]))
+    by_act = np.flatnonzero(is_personal & (by_acts >= by_interests))
+    named = name_acts(content, history, shares[:, by_act], item_indices[by_act])
+    for place, act in zip(by_act, named, strict=True):
+        reasons[place] = _because_of(served, asker, int(act)) if act != NO_ACT else LIKE_SEVERAL
     matching = np.flatnonzero(is_personal & (by_acts < by_interests))
-    interests = _closest_interests(content, history.interests, item_indices[matching])
+    interests = closest_interests(content, history.interests, item_indices[matching])
     for place, interest in zip(matching, interests, strict=True):
         reasons[place] = f"Matches your interest in {interest}"
     return reasons
@@ -107,19 +152,7 @@ def _popularity_alone(content: ContentRecommender, levels: Float32Array) -> Floa
     return shares
 
 
-def _strongest_likes(history: History, shares: Float32Array) -> tuple[NDArray[np.intp], Float32Array]:
-    """(n,) position in the history of the like that adds most to each item, and what it adds.
-
-    0 is added where nothing was liked.
-    """
-    likes = np.flatnonzero(history.weights > 0)
-    if len(likes) == 0:
-        return np.zeros(shares.shape[1], np.intp), np.zeros(shares.shape[1], np.float32)
-    strongest = shares[likes].argmax(axis=0)
-    return likes[strongest], shares[likes[strongest], np.arange(shares.shape[1])]
-
-
-def _closest_interests(
+def closest_interests(
     content: ContentRecommender, interests: Sequence[str], item_indices: Int32Array
 ) -> list[str]:
     """For each item the stated interest it is most like."""
