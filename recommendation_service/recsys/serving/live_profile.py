@@ -6,6 +6,7 @@ Two commits may arrive in either order: the profile with the higher version stay
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -122,6 +123,29 @@ class LiveProfileStore:
             if text is None and mark is not None:
                 self._check_absent(user_id)
         return (None if text is None else _from_json(user_id, text)), mark
+
+    def fetch_many(self, user_ids: Sequence[str]) -> tuple[dict[str, LiveProfile | None], str | None]:
+        """The profiles of many users and the ready mark, in one round trip.
+
+        Users whose profile cannot be read are not among the keys; None is a user without one.
+        """
+        with redis_faults_as_unavailable("fetching live profiles"):
+            *texts, mark = self._fetch_texts([*map(_key, user_ids), READY_KEY])
+        profiles: dict[str, LiveProfile | None] = {}
+        for user_id, text in zip(user_ids, texts, strict=True):
+            with contextlib.suppress(UnreadableProfileError):
+                profiles[user_id] = None if text is None else _from_json(user_id, text)
+        return profiles, mark
+
+    def _fetch_texts(self, keys: list[str]) -> list[str | None]:
+        """What lies under each key; what is no text is an empty one, and costs a few more round trips."""
+        try:
+            return cast("list[str | None]", self._client.mget(keys))
+        except UnicodeDecodeError:
+            if len(keys) == 1:
+                return [""]
+            half = len(keys) // 2
+            return self._fetch_texts(keys[:half]) + self._fetch_texts(keys[half:])
 
     def is_ready(self) -> bool:
         """Whether every user with an act has a profile here."""
