@@ -1,0 +1,111 @@
+"""Startups like one: the blend against its rule worked out by hand, each model alone, what has a say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys.artifacts.release import Release
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.errors import InvalidRequestError, UnavailableError
+from recsys.serving.live_catalogue import LiveCatalogue
+from recsys.serving.served import Served, combine
+from recsys.serving.similar import MIN_USERS, explain_similar, find_similar
+
+
+@pytest.fixture
+def release(watcher) -> Release:  # type: ignore[no-untyped-def]
+    assert watcher.release is not None
+    return watcher.release
+
+
+@pytest.fixture
+def served(release: Release) -> Served:
+    return combine(release, LiveCatalogue())
+
+
+def cosines(served: Served, name: str, item: int) -> np.ndarray:
+    vectors = served.recommenders[name].item_vectors()
+    assert vectors is not None
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    return (unit @ unit[item]).astype(np.float64)
+
+
+def test_the_blend_is_the_mean_of_each_models_cosines_in_deviations_from_their_mean(served: Served) -> None:
+    users = np.bincount(served.release.user_items.indices, minlength=44)
+    item = int(users.argmax())
+    others = np.arange(44) != item
+    blend = np.zeros(44)
+    for name, known in (("als", users >= MIN_USERS), ("content", np.ones(44, bool))):
+        found = np.zeros(44)
+        cosine = cosines(served, name, item)
+        found[: len(cosine)] = cosine
+        mine = known & others
+        blend += np.where(mine, (found - found[mine].mean()) / found[mine].std(), 0.0) / 2
+    blend[[item, 36]] = -np.inf  # itself, and the inactive one
+
+    like = find_similar(served, item, 10)
+
+    assert like.method == "blend"
+    assert set(like.ranked.item_indices.tolist()) == set(np.argsort(-blend)[:10].tolist())
+    np.testing.assert_allclose(like.ranked.scores, np.sort(blend)[::-1][:10], atol=1e-4)
+    assert (np.diff(like.scores) <= 0).all()
+    assert ((like.scores > 0) & (like.scores < 1)).all()
+
+
+def test_a_startup_few_acted_on_is_compared_by_its_text_alone(served: Served) -> None:
+    like = find_similar(served, 41, 5)
+    assert (like.method, like.declined) == ("content", ())
+    assert all(index % 2 == 1 for index in like.ranked.item_indices)
+    assert set(like.sources) == {"content"}
+
+
+@pytest.mark.parametrize("method", ["als", "content"])
+def test_one_model_alone_ranks_by_its_own_cosines(served: Served, method: str) -> None:
+    like = find_similar(served, 4, 40, method)
+    expected = cosines(served, method, 4)
+    assert like.method == method
+    assert 4 not in like.ranked.item_indices
+    assert 36 not in like.ranked.item_indices
+    np.testing.assert_allclose(like.ranked.scores, expected[like.ranked.item_indices], atol=1e-5)
+    assert (np.diff(like.ranked.scores) <= 0).all()
+
+
+def test_a_model_asked_for_that_cannot_compare_says_why(served: Served) -> None:
+    with pytest.raises(InvalidRequestError, match="als does not know this startup"):
+        find_similar(served, 41, 5, "als")
+    with pytest.raises(InvalidRequestError, match="two_tower not trained"):
+        find_similar(served, 4, 5, "two_tower")
+
+
+def test_without_one_of_the_two_the_other_answers_and_the_answer_says_so(release: Release) -> None:
+    only_als = replace(release, recommenders={"als": release.recommenders["als"]})
+    like = find_similar(combine(only_als, LiveCatalogue()), 4, 5)
+    assert (like.method, like.declined) == ("als", ("content not trained",))
+    only_content = replace(release, recommenders={"content": release.recommenders["content"]})
+    like = find_similar(combine(only_content, LiveCatalogue()), 4, 5)
+    assert (like.method, like.declined) == ("content", ("als not trained",))
+    neither = replace(release, recommenders={"popularity": release.recommenders["popularity"]})
+    with pytest.raises(UnavailableError, match="content not trained; als not trained"):
+        find_similar(combine(neither, LiveCatalogue()), 4, 5)
+
+
+def test_a_startup_without_a_word_has_nothing_similar_and_the_answer_says_so(release: Release) -> None:
+    blank = CatalogueItem(id="blank", name="")
+    served = combine(release, LiveCatalogue(version=1, startups={"blank": blank}))
+    like = find_similar(served, int(served.items.indices(["blank"])[0]), 5)
+    assert (like.method, len(like.ranked.item_indices)) == ("content", 0)
+    assert like.declined == ("content knows nothing of this startup", "als does not know this startup")
+
+
+def test_reasons_tell_what_the_two_have_in_common(served: Served) -> None:
+    texts = explain_similar(served, 40, np.array([42, 41], np.int32), ("content", "content"))
+    assert texts == ["Also in fintech", "Described in similar words"]
+    user_items = served.release.user_items.toarray() > 0
+    both = (user_items[:, [4]] & user_items).sum(axis=0)
+    together = int(np.flatnonzero((both > 0) & (np.arange(40) != 4))[0])
+    never = int(np.flatnonzero(both == 0)[0])
+    chosen = explain_similar(served, 4, np.array([together, never], np.int32), ("als", "als"))
+    assert chosen == ["Chosen by the same people", "Chosen by people with the same taste"]
