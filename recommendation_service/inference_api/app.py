@@ -13,6 +13,7 @@ from flask_swagger_ui import get_swaggerui_blueprint  # type: ignore[import-unty
 from inference_api.auth import SECURITY_SCHEMES, install_auth
 from inference_api.errors import install_error_handlers
 from inference_api.metrics import ReleaseMetrics, install_metrics
+from inference_api.question_views import questions
 from inference_api.request_id import install_request_id
 from inference_api.schemas import Error
 from inference_api.settings import Settings
@@ -21,6 +22,7 @@ from recsys import __version__
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveProfileStore
 from recsys.serving.live_state import LiveState
+from recsys.serving.questions import Questions
 from recsys.serving.redis_client import READ_TIMEOUT_S, connect
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router
@@ -60,7 +62,7 @@ def create_app(settings: Settings) -> APIFlask:
     install_auth(app, settings.api_keys)
     install_error_handlers(app)
     _install_serving(app, settings)
-    for blueprint in (lists, health, operations):
+    for blueprint in (lists, questions, health, operations):
         app.register_blueprint(blueprint)
     _install_docs(app)
     if not settings.api_keys:
@@ -98,9 +100,11 @@ def _install_serving(app: APIFlask, settings: Settings) -> None:
     app.extensions["release_watcher"] = watcher
     app.extensions["redis"] = client
     app.extensions["live_profiles"] = profiles
-    app.extensions["router"] = Router(
+    router = Router(
         watcher, live, settings.thresholds, seen=settings.seen, new_startups=settings.new_startups
     )
+    app.extensions["router"] = router
+    app.extensions["questions"] = Questions(router)
 
 
 def _install_body_limit(app: APIFlask) -> None:

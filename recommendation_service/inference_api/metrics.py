@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 from flask import Flask, Response, g, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -20,7 +21,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from recsys.artifacts.release import Release
-from recsys.serving.answers import RankedList
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 REQUESTS = Counter("recs_requests_total", "Requests answered.", ["endpoint", "status"])
 SECONDS = Histogram("recs_request_seconds", "Time to answer.", ["endpoint"], buckets=BUCKETS_S)
-ANSWERS = Counter("recs_answers_total", "Lists by who made them.", ["endpoint", "method_used", "degraded"])
+ANSWERS = Counter("recs_answers_total", "Answers by who made them.", ["endpoint", "method_used", "degraded"])
 RELEASE_INFO = Gauge(
     "recs_release_info", "Workers that serve a release.", ["version"], multiprocess_mode="livesum"
 )
@@ -58,8 +58,20 @@ def install_metrics(app: Flask) -> None:
         return response
 
 
-def count_answer(endpoint: str, answer: RankedList) -> None:
-    """Count a list by who made it and whether something stood in the way."""
+class Countable(Protocol):
+    """An answer that says who made it and what stood in the way."""
+
+    @property
+    def method_used(self) -> str: ...
+
+    @property
+    def degraded(self) -> str | None: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def count_answer(endpoint: str, answer: Countable) -> None:
+    """Count an answer by who made it and whether something stood in the way."""
     ANSWERS.labels(endpoint, answer.method_used, "yes" if answer.degraded else "no").inc()
 
 

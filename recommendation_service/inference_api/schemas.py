@@ -38,9 +38,8 @@ class ListQuery(Query):
 
 
 class Steered(ListQuery):
-    """For whom, and what is asked of the list; alike in an address and in a body."""
+    """What is asked of a list; alike in an address and in a body."""
 
-    user_id: OutsideId = Field(description="Whom to recommend to; a UUID in any case.")
     created_after: str | None = Field(
         default=None,
         description="Only startups created after this: 2026-11-22, or 2026-11-22T10:00:00Z; UTC where no "
@@ -91,7 +90,7 @@ class Steered(ListQuery):
         )
 
 
-class RecommendQuery(Steered):
+class SteeredQuery(Steered):
     """An address; a list is comma-separated, its parameter may be repeated."""
 
     exclude: str = Field(
@@ -113,7 +112,13 @@ class RecommendQuery(Steered):
     )
 
 
-class RecommendBody(Steered):
+class RecommendQuery(SteeredQuery):
+    """For whom."""
+
+    user_id: OutsideId = Field(description="Whom to recommend to; a UUID in any case.")
+
+
+class SteeredBody(Steered):
     """A body; lists are lists."""
 
     exclude: list[str] = Field(
@@ -130,10 +135,10 @@ class RecommendBody(Steered):
     )
 
 
-class SimilarQuery(ListQuery):
-    """To what."""
+class RecommendBody(SteeredBody):
+    """For whom."""
 
-    startup_id: OutsideId = Field(description="The startup to compare with; a UUID in any case.")
+    user_id: OutsideId = Field(description="Whom to recommend to; a UUID in any case.")
 
 
 class RankedStartup(BaseModel):

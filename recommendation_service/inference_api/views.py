@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, current_app, request
 
-from inference_api.metrics import count_answer, render_metrics
+from inference_api.metrics import Countable, count_answer, render_metrics
 from inference_api.schemas import (
     Alive,
     ListQuery,
@@ -15,15 +15,16 @@ from inference_api.schemas import (
     Recommendations,
     RecommendBody,
     RecommendQuery,
-    SimilarQuery,
     StartupList,
+    SteeredBody,
+    SteeredQuery,
 )
 from recsys.errors import UnavailableError
-from recsys.serving.answers import RankedList
 from recsys.serving.live_profile import LiveProfileStore
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import NO_RELEASE, Router
 from recsys.serving.served import CODED_FIELDS
+from recsys.serving.steering import Steering
 
 lists = APIBlueprint("lists", __name__, tag="Lists")
 health = APIBlueprint("health", __name__, url_prefix="/health", tag="Health")
@@ -38,11 +39,7 @@ ASKS_FOR_KEY: list[str | dict[str, list[Any]]] = [{"ServiceKey": []}, {"ServiceK
 @lists.doc(summary="The startups to show a user next", responses=[401, 503], security=ASKS_FOR_KEY)
 def recommend(query_data: RecommendQuery) -> dict[str, Any]:
     """Chosen by what the user did up to now: `method_used` names who answered."""
-    steering = query_data.steering(
-        exclude=[startup_id for startup_id in ",".join(_given("exclude")).split(",") if startup_id],
-        **{field: _given(field) for field in CODED_FIELDS},
-    )
-    return _counted("recommend", _router().recommend(query_data.user_id, steering))
+    return counted("recommend", _router().recommend(query_data.user_id, steering_of_query(query_data)))
 
 
 @lists.post("/recommend")
@@ -55,20 +52,7 @@ def recommend(query_data: RecommendQuery) -> dict[str, Any]:
 )
 def recommend_by_body(json_data: RecommendBody) -> dict[str, Any]:
     """As GET /recommend."""
-    steering = json_data.steering(
-        exclude=json_data.exclude,
-        **{field: getattr(json_data, field) for field in CODED_FIELDS},
-    )
-    return _counted("recommend", _router().recommend(json_data.user_id, steering))
-
-
-@lists.get("/similar")
-@lists.input(SimilarQuery, location="query")
-@lists.output(StartupList)
-@lists.doc(summary="The startups most like one", responses=[401, 404, 503], security=ASKS_FOR_KEY)
-def similar(query_data: SimilarQuery) -> dict[str, Any]:
-    """By who acted on them; by their texts where few did."""
-    return _counted("similar", _router().similar(query_data.startup_id, limit=query_data.limit))
+    return counted("recommend", _router().recommend(json_data.user_id, steering_of_body(json_data)))
 
 
 @lists.get("/popular")
@@ -77,7 +61,7 @@ def similar(query_data: SimilarQuery) -> dict[str, Any]:
 @lists.doc(summary="The startups most people liked lately", responses=[401, 503], security=ASKS_FOR_KEY)
 def popular(query_data: ListQuery) -> dict[str, Any]:
     """The same for everybody."""
-    return _counted("popular", _router().popular(limit=query_data.limit))
+    return counted("popular", _router().popular(limit=query_data.limit))
 
 
 @health.get("/live")
@@ -119,14 +103,28 @@ def _router() -> Router:
     return router
 
 
+def steering_of_query(query: SteeredQuery) -> Steering:
+    """What the address asks of a list."""
+    return query.steering(
+        exclude=[startup_id for startup_id in ",".join(_given("exclude")).split(",") if startup_id],
+        **{field: _given(field) for field in CODED_FIELDS},
+    )
+
+
+def steering_of_body(body: SteeredBody) -> Steering:
+    """What a body asks of a list."""
+    return body.steering(exclude=body.exclude, **{field: getattr(body, field) for field in CODED_FIELDS})
+
+
+def counted(endpoint: str, answer: Countable) -> dict[str, Any]:
+    """The answer as JSON takes it, told to the metrics."""
+    count_answer(endpoint, answer)
+    return answer.to_json()
+
+
 def _given(parameter: str) -> list[str]:
     """Every value of a parameter that may be repeated; the schema sees the first only."""
     return request.args.getlist(parameter)
-
-
-def _counted(endpoint: str, answer: RankedList) -> dict[str, Any]:
-    count_answer(endpoint, answer)
-    return answer.to_json()
 
 
 def _live_store() -> str:

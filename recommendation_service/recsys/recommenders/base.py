@@ -64,7 +64,8 @@ class Recommender(ABC):
 
     def score_items(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n_items asked,) raw scores of a few items, all below `n_items`."""
-        return self.score_batch([history])[0][item_indices]
+        scores: Float32Array = self.score_batch([history])[0][item_indices]
+        return scores
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array | None:
         """(n_history, n_items asked) what each act adds to each item's score, where the maths says it."""

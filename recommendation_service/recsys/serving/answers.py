@@ -55,6 +55,47 @@ class Answer(RankedList):
         return cls(**_fields(made), user_id=user_id, interaction_count=interaction_count)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionAnswer(RankedList):
+    """A list for a visitor nobody knows; `ignored` are the ids sent that are no startup here."""
+
+    interaction_count: int
+    ignored: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The list as plain values, in the shape of an `Answer`."""
+        return {
+            "user_id": None,
+            "interaction_count": self.interaction_count,
+            **RankedList.to_json(self),
+            "ignored": list(self.ignored),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyUser:
+    """One place of an audience; `score` is between 0 and 1, and 1 is the first `rank`."""
+
+    user_id: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceList:
+    """The users most likely to act on a startup, with who says so and what stood in the way."""
+
+    startup_id: str
+    users: tuple[LikelyUser, ...]
+    method_used: str
+    model_version: str
+    degraded: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The list as plain values."""
+        return {**_fields(self), "users": [_fields(user) for user in self.users]}
+
+
 def make_recommendation_id(model_version: str, method: str) -> str:
     """A new id that tells release and method, so that an act naming it can be attributed.
 
@@ -69,6 +110,6 @@ def join_reasons(*reasons: str | None) -> str | None:
     return "; ".join(given) or None
 
 
-def _fields(made: RankedList | RankedStartup) -> dict[str, Any]:
+def _fields(made: RankedList | RankedStartup | AudienceList | LikelyUser) -> dict[str, Any]:
     """As `asdict`, without copying what cannot change."""
     return {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}

@@ -76,11 +76,6 @@ def explain(
     return _explain_by_acts(served, recommender, asker, item_indices)
 
 
-def explain_similar(served: Served, item_index: int, item_indices: Int32Array) -> list[str]:
-    """One reason for each item of a list of items like one."""
-    return [f"Similar to {served.name_of(item_index)}"] * len(item_indices)
-
-
 def name_acts(
     recommender: Recommender, history: History, shares: Float32Array, item_indices: Int32Array
 ) -> NDArray[np.intp]:

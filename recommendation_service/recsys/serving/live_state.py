@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 OPTED_OUT = "the user opted out: popular startups, nothing personal"
 MAY_BE_BEHIND = "the live store was away: acts made meanwhile may be missing"
+STORE_UNAVAILABLE = "live profile store unavailable"
+NOT_SYNCED = "live profiles not synced"
 UNREADABLE_PROFILE = "this user's live profile cannot be read; run sync_live_profiles"
 CATALOGUE_INCOMPLETE = "live catalogue not synced: activity and owners partly as of the release"
 CATALOGUE_UNAVAILABLE = "live catalogue unavailable: activity and owners as last known"
@@ -77,11 +80,11 @@ class LiveState:
             profile, mark = self._profiles.fetch_with_mark(user_id)
         except UnreadableProfileError:
             served, _ = self.of_catalogue(release)
-            return served, _state_in_release(release, user_id, UNREADABLE_PROFILE)
+            return served, state_in_release(release, user_id, UNREADABLE_PROFILE)
         except UnavailableError as error:
             self._note(error)
             served = self._catalogue.served(release)
-            return served, _state_in_release(release, user_id, "live profile store unavailable")
+            return served, state_in_release(release, user_id, STORE_UNAVAILABLE)
         behind = MAY_BE_BEHIND if self._is_behind(mark) else None
         served, degraded = self.of_catalogue(release)
         degraded = join_reasons(behind, degraded)
@@ -89,7 +92,28 @@ class LiveState:
             return served, _state_of_profile(served, profile, degraded)
         if mark is not None:
             return served, UserState(user_id, 0, Asker(History.empty()), _NOTHING, degraded=degraded)
-        return served, _state_in_release(release, user_id, "live profiles not synced")
+        return served, state_in_release(release, user_id, NOT_SYNCED)
+
+    def of_users(
+        self, user_ids: Sequence[str], release: Release
+    ) -> tuple[Mapping[str, LiveProfile | None], str | None]:
+        """What many users did up to now, of those it is known of; and what an answer must admit to.
+
+        None stands for a user under the ready mark who did nothing, or is no more. A user whose
+        profile cannot be read comes out as None too: nothing may be said of them.
+        """
+        as_of_release = f"acts and opt-outs as of release {release.version}"
+        try:
+            profiles, mark = self._profiles.fetch_many(user_ids)
+        except UnavailableError as error:
+            self._note(error)
+            return {}, f"{STORE_UNAVAILABLE}: {as_of_release}"
+        if mark is not None:
+            behind = MAY_BE_BEHIND if self._is_behind(mark) else None
+            return {user_id: profiles.get(user_id) for user_id in user_ids}, behind
+        known = {user_id: profile for user_id, profile in profiles.items() if profile is not None}
+        unreadable = {user_id: None for user_id in user_ids if user_id not in profiles}
+        return {**known, **unreadable}, f"{NOT_SYNCED}: {as_of_release}"
 
     def warm(self, release: Release) -> None:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
@@ -148,7 +172,8 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
     )
 
 
-def _state_in_release(release: Release, user_id: str, why: str) -> UserState:
+def state_in_release(release: Release, user_id: str, why: str) -> UserState:
+    """What a release knows of a user; `why` says why nothing newer does."""
     history = release.history_of(user_id)
     if history is None:
         degraded = f"{why}: nothing known of this user"

@@ -8,17 +8,15 @@ list is `steering`, who fills its places `filling`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from recsys.artifacts.release import Release
-from recsys.errors import ConfigError, InvalidRequestError, NotFoundError, UnavailableError
-from recsys.recommenders.base import NO_ITEMS, Recommender
-from recsys.serving.answers import Answer, RankedList, RankedStartup, join_reasons, make_recommendation_id
+from recsys.errors import ConfigError, InvalidRequestError, UnavailableError
+from recsys.serving.answers import Answer, RankedList
 from recsys.serving.diversity import shortlist_size
-from recsys.serving.explanations import Asker, explain_similar
+from recsys.serving.explanations import Asker
 from recsys.serving.filling import (
     NEW_STARTUPS,
     Filled,
@@ -27,7 +25,6 @@ from recsys.serving.filling import (
     diversify,
     fill,
     keep_places_for_new,
-    not_trained,
     reasons_for,
     why_not,
 )
@@ -36,9 +33,8 @@ from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.seen import HIDE_FOR_EVER, SeenPolicy
 from recsys.serving.served import Served
 from recsys.serving.steering import METHODS, Narrowed, Steering, check_limit, narrow, why_nothing
-from recsys.types import Float64Array, History, Recommendation
+from recsys.types import History
 
-MIN_USERS_FOR_ALS_SIMILARITY = 5  # with fewer, a startup's factors tell those users' other tastes
 PLAIN = Steering()
 IMPERSONAL = ("popularity", "content")
 NO_RELEASE = (
@@ -73,12 +69,87 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """A list, who made it, and why those asked before did not."""
+class Rules:
+    """How lists are made of what is known of a user, whoever asks.
 
-    recommender: Recommender
-    ranked: Recommendation
-    declined: tuple[str, ...]
+    `thresholds` pick who answers; `seen` is the policy of callers who name none; `new_startups` the
+    places kept for those.
+    """
+
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    seen: SeenPolicy = HIDE_FOR_EVER
+    new_startups: NewStartupShare = NEW_STARTUPS
+
+    def order_for(self, served: Served, state: UserState, method: str | None) -> tuple[str, ...]:
+        """Whom to ask, one after the other.
+
+        Raises:
+            InvalidRequestError: the method cannot answer for this user.
+        """
+        if state.opted_out:
+            return IMPERSONAL  # of somebody without a history here
+        if method is not None:
+            refusal = why_not(served, method, state.asker.history)
+            if refusal is not None:
+                raise InvalidRequestError(f"{method} cannot answer: {refusal}.", method=method)
+            return (method,)
+        chosen = METHODS.index(self.thresholds.method_for(state.interaction_count))
+        # Upwards only when nothing below can answer: als alone beats no answer.
+        return (*METHODS[chosen:], *reversed(METHODS[:chosen]))
+
+    def list_for(self, served: Served, state: UserState, asked: Steering, *, now_s: float) -> RankedList:
+        """The startups to show somebody next.
+
+        Args:
+            served, state: what can be offered, and what is known of them.
+            asked: how long a list, of which startups, and by whom.
+            now_s: UTC seconds.
+
+        Raises:
+            InvalidRequestError: the method cannot answer for this user, or no startup has a value
+                that a filter asks for.
+            UnavailableError: nothing in the release can answer.
+        """
+        narrowed = narrow(served, state, asked, seen=self.seen, now_s=now_s)
+        filled = self.fill_for(served, state, asked, narrowed)
+        return self.finish(served, state, asked, narrowed, filled, now_s=now_s)
+
+    def fill_for(self, served: Served, state: UserState, asked: Steering, narrowed: Narrowed) -> Filled:
+        """The best startups by whoever answers: the list, or what a diverse one is chosen from."""
+        n_places = asked.limit if asked.diversity == 0 else shortlist_size(asked.limit)
+        order = self.order_for(served, state, asked.method)
+        return fill(served, state.asker.history, narrowed.allowed, n_places, order)
+
+    def finish(
+        self,
+        served: Served,
+        state: UserState,
+        asked: Steering,
+        narrowed: Narrowed,
+        filled: Filled,
+        *,
+        now_s: float,
+        with_reasons: bool = True,
+    ) -> RankedList:
+        """Diverse if asked for, with its places for new startups, and with reasons (else they are empty)."""
+        history = state.asker.history
+        places, not_diverse = diversify(served, filled.places, asked.limit, asked.diversity)
+        if asked.method is None and not state.opted_out:
+            places = keep_places_for_new(
+                served,
+                history,
+                places,
+                narrowed.allowed,
+                limit=asked.limit,
+                n_kept=self.new_startups.n_places(asked.limit, history),
+                now_s=now_s,
+            )
+        reasons = [""] * len(places)
+        if with_reasons:
+            reasons = reasons_for(served, places, state.asker, now_s=now_s)
+        why_short = _why_short(served, narrowed, filled, len(places), asked.limit)
+        notices = (state.degraded, *filled.declined, *narrowed.notices, not_diverse, why_short)
+        return as_list(served, replace(filled, places=places), reasons, notices)
 
 
 class Router:
@@ -95,10 +166,8 @@ class Router:
     ) -> None:
         """`seen` is the policy of callers who name none; `new_startups` the places kept for those."""
         self._watcher = watcher
-        self._live = live
-        self._thresholds = thresholds
-        self._seen = seen
-        self._new_startups = new_startups
+        self.live = live
+        self.rules = Rules(thresholds, seen, new_startups)
 
     def recommend(self, user_id: str, asked: Steering = PLAIN) -> Answer:
         """The startups to show a user next.
@@ -112,50 +181,9 @@ class Router:
                 that a filter asks for.
             UnavailableError: there is no release, or nothing in it can answer.
         """
-        served, state = self._live.of_user(user_id, self._release())
-        history, now_s = state.asker.history, time.time()
-        narrowed = narrow(served, state, asked, seen=self._seen, now_s=now_s)
-        order = self._order_for(served, state, asked.method)
-        n_places = asked.limit if asked.diversity == 0 else shortlist_size(asked.limit)
-        filled = fill(served, history, narrowed.allowed, n_places, order)
-        places, not_diverse = diversify(served, filled.places, asked.limit, asked.diversity)
-        if asked.method is None and not state.opted_out:
-            places = keep_places_for_new(
-                served,
-                history,
-                places,
-                narrowed.allowed,
-                limit=asked.limit,
-                n_kept=self._new_startups.n_places(asked.limit, history),
-                now_s=now_s,
-            )
-        reasons = reasons_for(served, places, state.asker, now_s=now_s)
-        why_short = _why_short(served, narrowed, filled, len(places), asked.limit)
-        notices = (state.degraded, *filled.declined, *narrowed.notices, not_diverse, why_short)
-        made = as_list(served, replace(filled, places=places), reasons, notices)
+        served, state = self.live.of_user(user_id, self.release())
+        made = self.rules.list_for(served, state, asked, now_s=time.time())
         return Answer.from_list(made, user_id, state.interaction_count)
-
-    def similar(self, startup_id: str, *, limit: int = 10) -> RankedList:
-        """The startups most like one.
-
-        Raises:
-            InvalidRequestError: the limit is out of range.
-            NotFoundError: the startup is not known.
-            UnavailableError: there is no release, or nothing in it compares startups.
-        """
-        check_limit(limit)
-        served, degraded = self._live.of_catalogue(self._release())
-        item_index = served.items.get(startup_id)
-        if item_index is None:
-            raise NotFoundError(
-                f"The startup {startup_id} is not known here; check its id, or save it again if it is new.",
-                startup_id=startup_id,
-            )
-        handed = _first_to_compare(served, item_index, limit)
-        reasons = explain_similar(served, item_index, handed.ranked.item_indices)
-        # Cosines, from -1 to 1: half their size around a half is within (0, 1) whatever they round to.
-        scores = 0.5 + 0.499 * handed.ranked.scores.astype("float64")
-        return make_list(served, handed, scores, reasons, degraded)
 
     def popular(self, *, limit: int = 10) -> RankedList:
         """The startups most people liked lately; the same for everybody.
@@ -166,29 +194,21 @@ class Router:
         """
         check_limit(limit)
         nobody, now_s = Asker(History.empty()), time.time()
-        served, degraded = self._live.of_catalogue(self._release())
+        served, degraded = self.live.of_catalogue(self.release())
         filled = fill(served, nobody.history, served.active, limit, ("popularity",))
         reasons = reasons_for(served, filled.places, nobody, now_s=now_s)
         return as_list(served, filled, reasons, [degraded, *filled.declined])
 
-    def _release(self) -> Release:
+    def release(self) -> Release:
+        """The served release.
+
+        Raises:
+            UnavailableError: there is none yet.
+        """
         release = self._watcher.release
         if release is None:
             raise UnavailableError(self._watcher.failure or NO_RELEASE)
         return release
-
-    def _order_for(self, served: Served, state: UserState, method: str | None) -> tuple[str, ...]:
-        """Whom to ask, one after the other."""
-        if state.opted_out:
-            return IMPERSONAL  # of somebody without a history here
-        if method is not None:
-            refusal = why_not(served, method, state.asker.history)
-            if refusal is not None:
-                raise InvalidRequestError(f"{method} cannot answer: {refusal}.", method=method)
-            return (method,)
-        chosen = METHODS.index(self._thresholds.method_for(state.interaction_count))
-        # Upwards only when nothing below can answer: als alone beats no answer.
-        return (*METHODS[chosen:], *reversed(METHODS[:chosen]))
 
 
 def _why_short(served: Served, narrowed: Narrowed, filled: Filled, n_places: int, limit: int) -> str | None:
@@ -200,48 +220,3 @@ def _why_short(served: Served, narrowed: Narrowed, filled: Filled, n_places: int
         return why_nothing(served, narrowed)
     n_unknown = n_allowed - n_places
     return f"{n_unknown:,} more may be offered, unknown to {', '.join(filled.asked)}" if n_unknown else None
-
-
-def _first_to_compare(served: Served, item_index: int, limit: int) -> Handed:
-    """als for a startup that people acted on, content for the others; the other one if need be."""
-    users = served.n_users_of_item[item_index] if item_index < served.n_acted_on else 0
-    order = ("als", "content") if users >= MIN_USERS_FOR_ALS_SIMILARITY else ("content", "als")
-    declined: list[str] = []
-    emptied: Recommender | None = None
-    for name in order:
-        recommender = served.recommenders.get(name)
-        if recommender is None:
-            declined.append(not_trained(served, name))
-        elif item_index >= recommender.n_items:
-            declined.append(f"{name} does not know this startup")
-        else:
-            ranked = recommender.similar_items(item_index, limit, candidates=served.active)
-            if len(ranked.item_indices) > 0:
-                return Handed(recommender, ranked, tuple(declined))
-            declined.append(f"{name} knows nothing of this startup")
-            emptied = emptied or recommender
-    if emptied is not None:
-        return Handed(emptied, NO_ITEMS, tuple(declined))
-    raise UnavailableError(
-        f"Nothing in release {served.release.version} can compare this startup ({'; '.join(declined)}); "
-        "train all models again."
-    )
-
-
-def make_list(
-    served: Served, handed: Handed, scores: Float64Array, reasons: Sequence[str], degraded: str | None
-) -> RankedList:
-    method, version = handed.recommender.name, served.release.version
-    indices = handed.ranked.item_indices.tolist()
-    return RankedList(
-        startups=tuple(
-            RankedStartup(served.items.ids[index], place + 1, score, method, reason)
-            for place, (index, score, reason) in enumerate(
-                zip(indices, scores.tolist(), reasons, strict=True)
-            )
-        ),
-        method_used=method,
-        model_version=version,
-        recommendation_id=make_recommendation_id(version, method),
-        degraded=join_reasons(degraded, *handed.declined, served.release.notice),
-    )

@@ -31,7 +31,8 @@ def test_the_docs_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None
 def test_openapi_describes_every_address_with_its_errors(client: FlaskClient) -> None:
     spec = client.get("/openapi.json").json
     assert set(spec["paths"]) == {
-        "/recommend", "/similar", "/popular", "/health/live", "/health/ready", "/metrics",
+        "/recommend", "/recommend/session", "/similar", "/popular", "/audience", "/explain",
+        "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     recommend = spec["paths"]["/recommend"]["get"]
     assert {parameter["name"] for parameter in recommend["parameters"]} == {

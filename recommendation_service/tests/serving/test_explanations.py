@@ -40,9 +40,7 @@ def random_histories() -> list[History]:
     ]
 
 
-def name_and_share(
-    recommender: Recommender, history: History
-) -> tuple[Int32Array, np.ndarray, Float32Array]:
+def name_and_share(recommender: Recommender, history: History) -> tuple[Int32Array, np.ndarray, Float32Array]:
     """The items not acted on, the act named for each, and all shares."""
     items = np.setdiff1d(np.arange(N_ITEMS), history.item_indices).astype(np.int32)
     shares = recommender.contributions(history, items)

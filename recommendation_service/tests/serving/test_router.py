@@ -21,6 +21,7 @@ from recsys.serving.answers import Answer, RankedList
 from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.live_profile import LiveCell, LiveProfile, LiveProfileStore
 from recsys.serving.live_state import MAY_BE_BEHIND, LiveState
+from recsys.serving.questions import Questions
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
 from recsys.serving.steering import Steering
@@ -120,7 +121,11 @@ def test_als_orders_as_the_exact_fold_in_of_the_live_history(
 def test_scores_fall_with_rank_and_stay_between_0_and_1(router: Router, act: Callable) -> None:
     for n_acts in (0, 3, 8, 25):
         act("anna", [*FINTECH, *ROBOTICS][:n_acts])
-        for answer in (router.recommend("anna", Steering(limit=15)), router.popular(), router.similar("s00")):
+        for answer in (
+            router.recommend("anna", Steering(limit=15)),
+            router.popular(),
+            Questions(router).similar("s00"),
+        ):
             scores = [startup.score for startup in answer.startups]
             assert scores == sorted(scores, reverse=True)
             assert 0 < min(scores) <= max(scores) < 1
@@ -491,7 +496,7 @@ def test_a_stopped_redis_degrades_answers_and_a_started_one_heals_them(
         assert answer.method_used == "als"
         assert "s38" not in ids(answer)  # the catalogue as last known
     assert router.popular().degraded == "live catalogue unavailable: activity and owners as last known"
-    assert router.similar("s00").startups
+    assert Questions(router).similar("s00").startups
     stoppable_valkey.start()
     sync()
     healed = router.recommend("u04", Steering(limit=100))
@@ -595,18 +600,17 @@ def test_a_limit_out_of_range_is_refused(router: Router, limit: int) -> None:
     for ask in (
         lambda: router.recommend("anna", Steering(limit=limit)),
         lambda: router.popular(limit=limit),
-        lambda: router.similar("s00", limit=limit),
+        lambda: Questions(router).similar("s00", limit=limit),
     ):
         with pytest.raises(InvalidRequestError, match="1 to 100"):
             ask()
 
 
 def test_similar_startups_are_of_the_same_kind_and_never_itself(router: Router) -> None:
-    answer = router.similar("s04", limit=8)
-    assert answer.method_used == "als"
+    answer = Questions(router).similar("s04", limit=8)
+    assert answer.method_used == "blend"
     assert "s04" not in ids(answer)
     assert set(ids(answer)[:4]) <= set(FINTECH) - {"s36"}
-    assert answer.startups[0].reason == "Similar to Firm 4"
 
 
 def test_startups_few_people_know_are_compared_by_their_texts(
@@ -614,7 +618,7 @@ def test_startups_few_people_know_are_compared_by_their_texts(
 ) -> None:
     catalogue.put([new_startup("fresh", "Robotics", "robot factory welding arms")])
     for startup_id in ("s41", "fresh"):
-        answer = router.similar(startup_id, limit=5)
+        answer = Questions(router).similar(startup_id, limit=5)
         assert (answer.method_used, answer.degraded) == ("content", None)
         assert all(int(other[1:]) % 2 for other in ids(answer) if other != "fresh")
 
@@ -623,14 +627,14 @@ def test_a_startup_without_a_word_has_nothing_similar_and_the_answer_says_so(
     router: Router, catalogue: LiveCatalogueStore
 ) -> None:
     catalogue.put([CatalogueItem(id="blank", name="")])
-    answer = router.similar("blank")
+    answer = Questions(router).similar("blank")
     assert answer.startups == ()
     assert answer.degraded == "content knows nothing of this startup; als does not know this startup"
 
 
 def test_similar_to_an_unknown_startup_is_not_found(router: Router) -> None:
     with pytest.raises(NotFoundError, match="nonsense"):
-        router.similar("nonsense")
+        Questions(router).similar("nonsense")
 
 
 def test_without_a_release_every_question_names_the_mend(
@@ -641,7 +645,7 @@ def test_without_a_release_every_question_names_the_mend(
     )
     watcher.check()
     router = Router(watcher, LiveState(profiles, catalogue), Thresholds())
-    for ask in (lambda: router.recommend("anna"), router.popular, lambda: router.similar("s00")):
+    for ask in (lambda: router.recommend("anna"), router.popular, lambda: Questions(router).similar("s00")):
         with pytest.raises(UnavailableError, match=r"train_all_models\.sh"):
             ask()
     watcher.stop()
@@ -666,7 +670,7 @@ def test_the_five_documented_files_alone_answer_with_als_and_say_so(
     diverse = router.recommend("anna", Steering(diversity=0.5))
     assert ids(diverse) == ids(answer)
     assert "content not trained: nothing tells what is alike" in (diverse.degraded or "")
-    assert router.similar("s00").method_used == "als"
+    assert Questions(router).similar("s00").method_used == "als"
     act("ben", FINTECH[:2], opted_out=True)
     for ask in (lambda: router.recommend("nobody"), lambda: router.recommend("ben"), router.popular):
         with pytest.raises(UnavailableError, match="train all models"):

@@ -1,0 +1,247 @@
+"""Where the score of one startup for one user comes from: parts that add up to it.
+
+als: the user's own acts, exactly. content: the acts, the interests and popularity, and a second time
+the tags and words that carry the likeness. popularity: the users it counts. Any other recommender:
+what it tells of the acts. `other` is what no part accounts for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.datasets.catalogue import CatalogueItem
+from recsys.features.text import count_terms, tf_idf
+from recsys.recommenders.base import Recommender
+from recsys.recommenders.content import ContentRecommender
+from recsys.recommenders.popularity import PopularityRecommender
+from recsys.serving.explanations import Asker, closest_interests
+from recsys.serving.retrieval import rank
+from recsys.serving.served import Served
+from recsys.types import Float32Array, History, Int32Array
+
+MAX_ACTS = 50
+MAX_DISLIKES_SHOWN = 20
+MAX_TERMS = 10
+SMALLEST_TERM = 0.02  # of all shared terms: below are the words every text has
+SMALLEST_LOWERING = 1e-4  # of the score: below is what any startup has in common with another
+TAG_PREFIX = "tag:"
+
+
+@dataclass(frozen=True, slots=True)
+class ActPart:
+    """One startup the user acted on: its `share` of the score and what taking the act back would do.
+
+    The score would fall by `effect`, or rise where that is below 0, as without a dislike. The two
+    differ because without one act the others weigh more. `did` is the strongest type of act, None
+    where that is not known.
+    """
+
+    startup_id: str
+    name: str
+    did: str | None
+    weight: float
+    share: float
+    effect: float
+
+
+@dataclass(frozen=True, slots=True)
+class InterestPart:
+    """The user's stated interests, the one most like the startup, and their share of the score."""
+
+    stated: tuple[str, ...]
+    closest: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TermPart:
+    """A tag or a word the startup has in common with what the user chose, and its share of the score."""
+
+    term: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PopularityPart:
+    """How many users liked a startup, what they count each halved by age, and that one's share."""
+
+    users: int
+    recent_users: float
+    half_life_days: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoweredPart:
+    """The disliked startup most like this one, and how far the score was lowered for it."""
+
+    startup_id: str
+    name: str
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """`score`, the raw one a list is ordered by: the shares of `acts`, `interests`, `popularity` and
+    `other`, less `lowered`.
+
+    `acts` hold at most 50, the largest shares and the latest dislikes; the others are in `other`.
+    `tags` and `words` tell the share of acts and interests a second time.
+    """
+
+    score: float
+    acts: tuple[ActPart, ...] = ()
+    interests: InterestPart | None = None
+    tags: tuple[TermPart, ...] = ()
+    words: tuple[TermPart, ...] = ()
+    popularity: PopularityPart | None = None
+    lowered: LoweredPart | None = None
+    other: float = 0.0
+
+
+def break_down(served: Served, recommender: Recommender, asker: Asker, item_index: int) -> Breakdown:
+    """The parts of a recommender's score of one startup; it must know the startup."""
+    history, asked = asker.history, np.array([item_index], np.int32)
+    whole = float(recommender.score_items(history, asked)[0])
+    score = _list_score(served, recommender, history, item_index)
+    acts = _acts(served, recommender, asker, asked)
+    interests, popularity = None, None
+    tags: tuple[TermPart, ...] = ()
+    words: tuple[TermPart, ...] = ()
+    if isinstance(recommender, ContentRecommender):
+        interests = _interests(recommender, history, asked)
+        tags, words = _terms(served, recommender, history, item_index)
+        share = recommender.config.popularity_share * float(recommender.popularity[item_index])
+        popularity = _popularity(served, recommender.config.half_life_days, item_index, share)
+    elif isinstance(recommender, PopularityRecommender):
+        popularity = _popularity(served, recommender.config.half_life_days, item_index, whole)
+    lowered = None
+    if whole - score > SMALLEST_LOWERING * abs(whole):
+        lowered = _lowered(served, recommender, history, item_index, whole - score)
+    parts = (*acts, *(part for part in (interests, popularity) if part is not None))
+    return Breakdown(
+        score,
+        acts,
+        interests,
+        tags,
+        words,
+        popularity,
+        lowered,
+        score + (lowered.amount if lowered else 0.0) - sum(part.share for part in parts),
+    )
+
+
+def _list_score(served: Served, recommender: Recommender, history: History, item_index: int) -> float:
+    """The score a list would be ordered by: of a list in which nothing else is allowed."""
+    alone = np.zeros(len(served.items), np.bool_)
+    alone[item_index] = True
+    lengths = served.vector_lengths.get(recommender.name)
+    return float(rank(recommender, history, 1, alone, vector_lengths=lengths).scores[0])
+
+
+def _acts(served: Served, recommender: Recommender, asker: Asker, asked: Int32Array) -> tuple[ActPart, ...]:
+    """The largest effects first."""
+    history = asker.history
+    told = recommender.contributions(history, asked)
+    if told is None and isinstance(recommender, PopularityRecommender):
+        return ()
+    shares = np.zeros(len(history.item_indices), np.float32) if told is None else told[:, 0]
+    shown = acts_to_show(history, shares)
+    effects = recommender.losses(history, asked, shown.tolist())[:, 0]
+    order = np.argsort(-np.abs(effects), kind="stable")
+    return tuple(
+        ActPart(
+            served.items.ids[index := int(history.item_indices[position])],
+            served.name_of(index),
+            asker.type_done(position),
+            float(history.weights[position]),
+            float(shares[position]),
+            float(effect),
+        )
+        for position, effect in zip(shown[order].tolist(), effects[order], strict=True)
+    )
+
+
+def acts_to_show(history: History, shares: Float32Array) -> NDArray[np.intp]:
+    """(n,) positions: all of a short history, else the first dislikes and the largest shares."""
+    if len(shares) <= MAX_ACTS:
+        return np.arange(len(shares))
+    dislikes = np.flatnonzero(history.weights < 0)[:MAX_DISLIKES_SHOWN]
+    others = np.setdiff1d(np.argsort(-np.abs(shares), kind="stable")[:MAX_ACTS], dislikes, assume_unique=True)
+    return np.concatenate((dislikes, others))[:MAX_ACTS]
+
+
+def _interests(content: ContentRecommender, history: History, asked: Int32Array) -> InterestPart | None:
+    if not history.interests:
+        return None
+    (closest,) = closest_interests(content, history.interests, asked)
+    return InterestPart(tuple(history.interests), closest, float(content.interest_share(history, asked)[0]))
+
+
+def _terms(
+    served: Served, content: ContentRecommender, history: History, item_index: int
+) -> tuple[tuple[TermPart, ...], tuple[TermPart, ...]]:
+    """The tags and the words of a startup that the user's likes or interests have too, by share.
+
+    A startup's vector is the sum of what its terms load on, over its length; so the likeness is a sum
+    over terms. Terms that are only related, not shared, are left out.
+    """
+    startup, model = served.startup(item_index), content.text_model
+    if startup is None:
+        return (), ()
+    row = tf_idf([count_terms(startup, model.tag_weight)], model.vocabulary, model.idf)
+    loadings = model.components[row.indices] * row.data[:, None]
+    length = max(float(np.linalg.norm(loadings.sum(axis=0))), 1e-12)
+    shares = (1 - content.config.popularity_share) * (loadings @ content.user_vector(history)) / length
+    chosen = _terms_chosen(served, content, history)
+    terms = list(model.vocabulary)
+    by_share = sorted(
+        ((terms[column], float(share)) for column, share in zip(row.indices, shares, strict=True)),
+        key=lambda part: -part[1],
+    )
+    positive = [(term, share) for term, share in by_share if share > 0 and term in chosen]
+    least = SMALLEST_TERM * sum(share for _, share in positive)
+    shared = [(term, share) for term, share in positive if share >= least]
+    tags = [TermPart(t.removeprefix(TAG_PREFIX), s) for t, s in shared if t.startswith(TAG_PREFIX)]
+    words = [TermPart(t, s) for t, s in shared if not t.startswith(TAG_PREFIX)]
+    return tuple(tags[:MAX_TERMS]), tuple(words[:MAX_TERMS])
+
+
+def _terms_chosen(served: Served, content: ContentRecommender, history: History) -> set[str]:
+    """The terms of what the user liked and of their interests."""
+    liked = (served.startup(int(index)) for index in history.liked)
+    items: Iterable[CatalogueItem] = (startup for startup in liked if startup is not None)
+    stated = CatalogueItem("-", "", " ".join(history.interests), tags=tuple(history.interests))
+    weight = content.text_model.tag_weight
+    return {term for item in (*items, stated) for term in count_terms(item, weight)}
+
+
+def _popularity(served: Served, half_life_days: float, item_index: int, share: float) -> PopularityPart:
+    """Counted again from the release's own acts."""
+    release = served.release
+    if release.user_items is None:
+        return PopularityPart(0, 0.0, half_life_days, share)
+    cells = (release.user_items.indices == item_index) & (release.user_items.data > 0)
+    users = int(np.count_nonzero(cells))
+    if release.last_event_at is None or users == 0:
+        return PopularityPart(users, float(users), half_life_days, share)
+    ages_s = release.last_event_at.max() - release.last_event_at[cells]
+    recent = float((0.5 ** (ages_s / 86_400.0 / half_life_days)).sum())
+    return PopularityPart(users, recent, half_life_days, share)
+
+
+def _lowered(
+    served: Served, recommender: Recommender, history: History, item_index: int, amount: float
+) -> LoweredPart | None:
+    """Because of which dislike: the one whose vector is most like the startup's."""
+    vectors, lengths = recommender.item_vectors(), served.vector_lengths.get(recommender.name)
+    disliked = history.disliked[history.disliked < recommender.n_items]
+    if vectors is None or lengths is None or len(disliked) == 0:
+        return None
+    cosines = vectors[disliked] @ vectors[item_index] / np.maximum(lengths[disliked], 1e-12)
+    most = int(disliked[cosines.argmax()])
+    return LoweredPart(served.items.ids[most], served.name_of(most), amount)

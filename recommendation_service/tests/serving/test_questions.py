@@ -1,0 +1,106 @@
+"""Explaining one startup to one user: its place, who scores it, and every rule that keeps it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from recsys.errors import InvalidRequestError, NotFoundError
+from recsys.serving.questions import Questions
+from recsys.serving.router import Router
+from recsys.serving.seen import parse_seen_policy
+from recsys.serving.steering import Steering
+
+FINTECH = [f"s{n:02}" for n in range(0, 40, 2)]
+ROBOTICS = [f"s{n:02}" for n in range(1, 40, 2)]
+
+
+@pytest.fixture
+def questions(router: Router) -> Questions:
+    return Questions(router)
+
+
+@pytest.mark.parametrize("n_acts", [0, 3, 8, 25])
+def test_what_is_in_the_list_is_explained_as_it_stands_there(
+    questions: Questions, router: Router, act: Callable, n_acts: int
+) -> None:
+    act("anna", [*FINTECH, *ROBOTICS][:n_acts], interests=("robotics",))
+    answer = router.recommend("anna", Steering(limit=100))
+    for startup in (answer.startups[0], answer.startups[4], answer.startups[-1]):
+        told = questions.explain("anna", startup.id)
+        assert (told.rank, told.score, told.reason) == (startup.rank, startup.score, startup.reason)
+        assert (told.method_used, told.source) == (answer.method_used, startup.source)
+        assert told.interaction_count == n_acts
+        assert (told.offered, told.kept_out_by) == (True, ())
+
+
+def test_every_rule_that_keeps_a_startup_out_is_named(questions: Questions, act: Callable) -> None:
+    act("u00", FINTECH[3:9], dislikes=["s01"])
+
+    def rules(startup_id: str, **asked: object) -> list[str]:
+        told = questions.explain("u00", startup_id, Steering(limit=100, **asked))  # type: ignore[arg-type]
+        assert told.offered == (not told.kept_out_by)
+        assert (told.rank is None) == bool(told.kept_out_by)
+        return [kept.rule for kept in told.kept_out_by]
+
+    assert rules("s03") == []
+    assert rules("s36") == ["inactive"]
+    assert rules("s02") == ["own"]
+    assert rules("s06") == ["acted_on"]
+    assert rules("s06", seen=parse_seen_policy("like:0")) == []
+    assert rules("s01") == ["disliked"]
+    assert rules("s03", exclude=["s03"]) == ["excluded"]
+    assert rules("s03", industry=["fintech"]) == ["filter"]
+    assert rules("s36", industry=["robotics"], exclude=["s36"]) == ["inactive", "excluded", "filter"]
+
+
+def test_a_startup_als_does_not_know_is_scored_by_the_next_who_does(
+    questions: Questions, act: Callable
+) -> None:
+    act("anna", FINTECH[:6])
+    told = questions.explain("anna", "s40")
+    assert (told.method_used, told.source) == ("als", "content")
+    assert {tag.term for tag in told.breakdown.tags} == {"fintech"}
+    with pytest.raises(InvalidRequestError, match="als does not know this startup"):
+        questions.explain("anna", "s40", Steering(method="als"))
+
+
+def test_somebody_who_opted_out_is_told_of_popularity_alone(questions: Questions, act: Callable) -> None:
+    act("anna", FINTECH[:6], opted_out=True)
+    told = questions.explain("anna", "s14")
+    assert (told.method_used, told.source) == ("popularity", "popularity")
+    assert told.breakdown.acts == ()
+    assert told.breakdown.popularity is not None
+    assert told.degraded == "the user opted out: popular startups, nothing personal"
+    assert [kept.rule for kept in questions.explain("anna", "s02").kept_out_by] == ["acted_on"]
+
+
+def test_an_explanation_is_plain_values(questions: Questions, act: Callable) -> None:
+    act("anna", FINTECH[:6], dislikes=ROBOTICS[:1])
+    told = questions.explain("anna", "s14")
+    plain = told.to_json()
+    assert plain["raw_score"] == told.breakdown.score
+    assert plain["acts"][0]["startup_id"] == told.breakdown.acts[0].startup_id
+    assert "breakdown" not in plain
+
+
+def test_a_startup_not_known_here_is_said_to_be(questions: Questions) -> None:
+    for ask in (
+        questions.similar,
+        questions.audience,
+        lambda startup_id: questions.explain("anna", startup_id),
+    ):
+        with pytest.raises(NotFoundError, match="nonsense"):
+            ask("nonsense")
+
+
+def test_a_profile_without_an_act_is_explained_like_nobodys(
+    questions: Questions, act: Callable, profiles
+) -> None:
+    profile = act("anna", FINTECH[:1])
+    profiles.store([replace(profile, cells=(), interaction_count=0)], force=True)
+    told, nobodys = questions.explain("anna", "s14"), questions.explain("nobody", "s14")
+    assert (told.rank, told.score, told.reason) == (nobodys.rank, nobodys.score, nobodys.reason)
+    assert told.breakdown == nobodys.breakdown
