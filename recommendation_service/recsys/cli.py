@@ -1,10 +1,11 @@
-"""recsys train | tune | benchmark | import: the console command of the core.
+"""recsys train | tune | benchmark | import | precompute: the console command of the core.
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
 recsys tune als                           grid search on a validation part, one test at the end
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
+recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from recsys.config import parse_assignments, read_section
 from recsys.datasets.user_items import load_dataset
 from recsys.errors import ConfigError
+from recsys.paths import models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
@@ -37,6 +40,7 @@ def _run(argv: Sequence[str] | None) -> None:
     _add_tune(commands)
     _add_benchmark(commands)
     _add_import(commands)
+    _add_precompute(commands)
     options = parser.parse_args(argv)
     options.run(options)
 
@@ -185,6 +189,44 @@ def _columns(text: str) -> dict[str, str]:
         return parse_columns(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_precompute(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "precompute", help="every user's list by the served release, to Parquet; prints one JSON line"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
+    parser.add_argument("--models-dir", type=Path, default=models_dir(), help="default: %(default)s")
+    parser.add_argument("--limit", type=int, default=10, help="startups a user (default: %(default)s)")
+    parser.add_argument("--batch", type=int, help="users scored at once; by default what 128 MB hold")
+    parser.add_argument("--reasons", action="store_true", help="write why each startup is in the list too")
+    parser.add_argument(
+        "--cold-below", type=int, default=5, help="COLD_BELOW of the service (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--hot-from", type=int, default=20, help="HOT_FROM of the service (default: %(default)s)"
+    )
+    parser.set_defaults(run=_precompute)
+
+
+def _precompute(options: argparse.Namespace) -> None:
+    from recsys.artifacts.release import open_current
+    from recsys.serving.precompute import precompute
+    from recsys.serving.router import Rules, Thresholds
+    from recsys.training.pipeline import peak_memory_mb
+
+    rules = Rules(Thresholds(options.cold_below, options.hot_from))
+    with show_progress() as progress:
+        written = precompute(
+            open_current(options.models_dir),
+            options.output,
+            limit=options.limit,
+            batch_size=options.batch,
+            with_reasons=options.reasons,
+            rules=rules,
+            progress=progress,
+        )
+    print(json.dumps({**asdict(written), "peak_memory_mb": peak_memory_mb()}))
 
 
 def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:

@@ -1,0 +1,214 @@
+"""Every user's list as a Parquet file: for newsletters, caches, and where no service runs.
+
+Each list is the one the service would give somebody of whom it knows what the release knows. Users
+are scored together where that makes no difference; the others, and what follows the scores, go the
+way of every answer. One batch is in memory at a time, and the file appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.artifacts.release import Release
+from recsys.datasets.files import sync_file
+from recsys.errors import ArtifactError, ConfigError
+from recsys.evaluation.ranked_lists import batch_size_for
+from recsys.progress import ignore_progress
+from recsys.serving.answers import RankedList
+from recsys.serving.filling import Filled, Places, why_not
+from recsys.serving.live_catalogue import LiveCatalogue
+from recsys.serving.live_state import UserState, state_in_release
+from recsys.serving.retrieval import BLIND_TO_NEIGHBOURS_OF_DISLIKES
+from recsys.serving.router import Rules
+from recsys.serving.served import Served, combine
+from recsys.serving.steering import Narrowed, Steering, narrow
+from recsys.types import ProgressCallback, ProgressReport
+
+STAGE = "writing lists"
+
+
+@dataclass(frozen=True, slots=True)
+class Precomputed:
+    """What was written, from which release, and in how many seconds."""
+
+    model_version: str
+    users: int
+    rows: int
+    seconds: float
+
+
+def precompute(
+    release: Release,
+    output: Path,
+    *,
+    limit: int = 10,
+    batch_size: int | None = None,
+    with_reasons: bool = False,
+    rules: Rules | None = None,
+    now_s: float | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> Precomputed:
+    """Write `user_id, rank, startup_id, score, source, method_used[, reason]`, a row group a batch.
+
+    Args:
+        release: whose users, acts, activity and owners count.
+        output: the file; what lies there is replaced when the new one is whole.
+        limit: startups a user, 1 to 100.
+        batch_size: users scored at once; by default as many as a fixed share of memory allows.
+        with_reasons: write reasons too; they cost more than the scores.
+        rules: of the service; its defaults by default.
+        now_s: UTC seconds; which startups are new depends on it.
+        progress: told after every batch.
+
+    Raises:
+        ArtifactError: the release does not hold what its users did.
+        ConfigError: the batch size is below 1.
+        InvalidRequestError: the limit is out of range.
+        UnavailableError: nothing in the release can answer.
+    """
+    import pyarrow.parquet as pq
+
+    started_s = time.monotonic()
+    asked, rules = Steering(limit=limit), rules or Rules()
+    now_s = time.time() if now_s is None else now_s
+    n_users, batch_size = len(release.user_mapping), _checked_batch_size(release, batch_size)
+    served = combine(release, LiveCatalogue())
+    aside = output.with_name(f".{output.name}.writing")
+    n_rows = 0
+    try:
+        with pq.ParquetWriter(aside, _schema(with_reasons)) as writer:
+            for start in range(0, n_users, batch_size):
+                user_ids = release.user_mapping.ids[start : start + batch_size]
+                lists = _lists(served, user_ids, asked, rules, now_s=now_s, with_reasons=with_reasons)
+                table = _as_table(user_ids, lists, with_reasons)
+                writer.write_table(table)
+                n_rows += table.num_rows
+                done, seconds = start + len(user_ids), time.monotonic() - started_s
+                progress(ProgressReport(STAGE, done / n_users, seconds * (n_users - done) / done))
+        sync_file(aside)
+        aside.replace(output)
+    finally:
+        aside.unlink(missing_ok=True)
+    return Precomputed(release.version, n_users, n_rows, round(time.monotonic() - started_s, 3))
+
+
+def _checked_batch_size(release: Release, batch_size: int | None) -> int:
+    if release.user_items is None:
+        raise ArtifactError(
+            f"Release {release.version} does not hold what its users did; train again and publish whole."
+        )
+    if batch_size is None:
+        return batch_size_for(len(release.items))
+    if batch_size < 1:
+        raise ConfigError(f"The batch size is {batch_size}; score at least 1 user at once.")
+    return batch_size
+
+
+def _lists(
+    served: Served,
+    user_ids: Sequence[str],
+    asked: Steering,
+    rules: Rules,
+    *,
+    now_s: float,
+    with_reasons: bool,
+) -> Iterator[RankedList]:
+    """A list for each user, in order."""
+    states = [state_in_release(served.release, user_id, "precomputed") for user_id in user_ids]
+    narrowed = [narrow(served, state, asked, seen=rules.seen, now_s=now_s) for state in states]
+    together = _fill_together(served, states, narrowed, asked, rules)
+    for state, of_state, filled in zip(states, narrowed, together, strict=True):
+        if filled is None:
+            filled = rules.fill_for(served, state, asked, of_state)
+        yield rules.finish(served, state, asked, of_state, filled, now_s=now_s, with_reasons=with_reasons)
+
+
+def _fill_together(
+    served: Served,
+    states: Sequence[UserState],
+    narrowed: Sequence[Narrowed],
+    asked: Steering,
+    rules: Rules,
+) -> list[Filled | None]:
+    """As `fill`, for many users at once; None for whoever must be asked for alone.
+
+    That is who disliked something, where likeness to it lowers scores, and who is left with places
+    for the next recommender to fill.
+    """
+    filled: list[Filled | None] = [None] * len(states)
+    orders = [rules.order_for(served, state, asked.method) for state in states]
+    refusals = [_refusals(served, state, order) for state, order in zip(states, orders, strict=True)]
+    firsts = [
+        order[len(refused)] if len(refused) < len(order) else None
+        for order, refused in zip(orders, refusals, strict=True)
+    ]
+    for name in {first for first in firsts if first is not None}:
+        alone = name in BLIND_TO_NEIGHBOURS_OF_DISLIKES
+        chosen = [
+            position
+            for position, first in enumerate(firsts)
+            if first == name and not (alone and len(states[position].asker.history.disliked))
+        ]
+        if not chosen:
+            continue
+        lists = served.recommenders[name].recommend_batch(
+            [states[position].asker.history for position in chosen],
+            asked.limit,
+            exclude=[np.flatnonzero(~narrowed[position].allowed).astype(np.int32) for position in chosen],
+        )
+        for position, ranked in zip(chosen, lists, strict=True):
+            if len(ranked.item_indices) == asked.limit:
+                scores = served.release.scale(name, ranked.scores)
+                places = Places.none().followed_by(ranked.item_indices, scores, name)
+                filled[position] = Filled(places, name, refusals[position], (name,))
+    return filled
+
+
+def _refusals(served: Served, state: UserState, order: Sequence[str]) -> tuple[str, ...]:
+    """Why those before the first that can answer cannot."""
+    refused: list[str] = []
+    for name in order:
+        reason = why_not(served, name, state.asker.history)
+        if reason is None:
+            break
+        refused.append(reason)
+    return tuple(refused)
+
+
+def _schema(with_reasons: bool) -> Any:
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())  # few values, or each many times over
+    columns = {
+        "user_id": pa.string(),
+        "rank": pa.int32(),
+        "startup_id": pa.string(),
+        "score": pa.float64(),
+        "source": text,
+        "method_used": text,
+        **({"reason": pa.string()} if with_reasons else {}),
+    }
+    return pa.schema(list(columns.items()))
+
+
+def _as_table(user_ids: Sequence[str], lists: Iterator[RankedList], with_reasons: bool) -> Any:
+    import pyarrow as pa
+
+    columns: dict[str, list[object]] = {name: [] for name in _schema(with_reasons).names}
+    for user_id, made in zip(user_ids, lists, strict=True):
+        for startup in made.startups:
+            columns["user_id"].append(user_id)
+            columns["rank"].append(startup.rank)
+            columns["startup_id"].append(startup.id)
+            columns["score"].append(startup.score)
+            columns["source"].append(startup.source)
+            columns["method_used"].append(made.method_used)
+            if with_reasons:
+                columns["reason"].append(startup.reason)
+    return pa.table(columns, schema=_schema(with_reasons))
