@@ -71,6 +71,10 @@ class Recommender(ABC):
         """(n_history, n_items asked) what each act adds to each item's score, where the maths says it."""
         return None
 
+    def interest_share(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n_items asked,) what the stated interests add to each item's score; 0 where they are not read."""
+        return np.zeros(len(item_indices), np.float32)
+
     def with_new_items(self, items: Sequence[CatalogueItem]) -> Self:
         """The same recommender with startups appended that it was not trained on.
 

@@ -1,8 +1,8 @@
 """Where the score of one startup for one user comes from: parts that add up to it.
 
-als: the user's own acts, exactly. content: the acts, the interests and popularity, and a second time
-the tags and words that carry the likeness. popularity: the users it counts. Any other recommender:
-what it tells of the acts. `other` is what no part accounts for.
+als: the user's own acts, exactly. two_tower: the acts and the interests. content: these and popularity,
+and a second time the tags and words that carry the likeness. popularity: the users it counts. Any
+other recommender: what it tells of acts and interests. `other` is what no part accounts for.
 """
 
 from __future__ import annotations
@@ -109,11 +109,10 @@ def break_down(served: Served, recommender: Recommender, asker: Asker, item_inde
     whole = float(recommender.score_items(history, asked)[0])
     score = _list_score(served, recommender, history, item_index)
     acts = _acts(served, recommender, asker, asked)
-    interests, popularity = None, None
+    interests, popularity = _interests(recommender, history, asked), None
     tags: tuple[TermPart, ...] = ()
     words: tuple[TermPart, ...] = ()
     if isinstance(recommender, ContentRecommender):
-        interests = _interests(recommender, history, asked)
         tags, words = _terms(served, recommender, history, item_index)
         share = recommender.config.popularity_share * float(recommender.popularity[item_index])
         popularity = _popularity(served, recommender.config.half_life_days, item_index, share)
@@ -175,11 +174,12 @@ def acts_to_show(history: History, shares: Float32Array) -> NDArray[np.intp]:
     return np.concatenate((dislikes, others))[:MAX_ACTS]
 
 
-def _interests(content: ContentRecommender, history: History, asked: Int32Array) -> InterestPart | None:
-    if not history.interests:
+def _interests(recommender: Recommender, history: History, asked: Int32Array) -> InterestPart | None:
+    (share,) = recommender.interest_share(history, asked).tolist()
+    if share == 0:
         return None
-    (closest,) = closest_interests(content, history.interests, asked)
-    return InterestPart(tuple(history.interests), closest, float(content.interest_share(history, asked)[0]))
+    (closest,) = closest_interests(recommender, history.interests, asked)
+    return InterestPart(tuple(history.interests), closest, share)
 
 
 def _terms(

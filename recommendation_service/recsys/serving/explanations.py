@@ -106,11 +106,23 @@ def name_acts(
 def _explain_by_acts(
     served: Served, recommender: Recommender, asker: Asker, item_indices: Int32Array
 ) -> list[str]:
-    shares = recommender.contributions(asker.history, item_indices)
+    history = asker.history
+    shares = recommender.contributions(history, item_indices)
     if shares is None:
         return [SIMILAR_TASTE] * len(item_indices)
-    named = name_acts(recommender, asker.history, shares, item_indices)
-    return [_because_of(served, asker, int(act)) if act != NO_ACT else SIMILAR_TASTE for act in named]
+    reasons = [SIMILAR_TASTE] * len(item_indices)
+    by_acts = shares[history.weights > 0].sum(axis=0)
+    by_interests = recommender.interest_share(history, item_indices)
+    is_interest = by_interests > by_acts.clip(min=0)  # acts may add less than nothing
+    by_act = np.flatnonzero(~is_interest)
+    named = name_acts(recommender, history, shares[:, by_act], item_indices[by_act])
+    for place, act in zip(by_act[named != NO_ACT], named[named != NO_ACT], strict=True):
+        reasons[place] = _because_of(served, asker, int(act))
+    matching = np.flatnonzero(is_interest)
+    interests = closest_interests(recommender, history.interests, item_indices[matching])
+    for place, interest in zip(matching, interests, strict=True):
+        reasons[place] = f"Matches your interest in {interest}"
+    return reasons
 
 
 def _explain_content(
@@ -148,14 +160,13 @@ def _popularity_alone(content: ContentRecommender, levels: Float32Array) -> Floa
 
 
 def closest_interests(
-    content: ContentRecommender, interests: Sequence[str], item_indices: Int32Array
+    recommender: Recommender, interests: Sequence[str], item_indices: Int32Array
 ) -> list[str]:
-    """For each item the stated interest it is most like."""
+    """For each item the stated interest that alone would add most to its score."""
     if len(item_indices) == 0:
         return []
-    vectors = np.stack([content.text_model.interest_vector((interest,)) for interest in interests])
-    closest = (vectors @ content.vectors[item_indices].T).argmax(axis=0)
-    return [interests[interest] for interest in closest]
+    alone = [recommender.interest_share(History.empty((interest,)), item_indices) for interest in interests]
+    return [interests[interest] for interest in np.stack(alone).argmax(axis=0)]
 
 
 def _because_of(served: Served, asker: Asker, position: int) -> str:

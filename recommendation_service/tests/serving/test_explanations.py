@@ -6,21 +6,31 @@ import numpy as np
 import pytest
 
 from recsys.artifacts.publish import Trained
+from recsys.datasets.user_items import Dataset
 from recsys.recommenders.base import Recommender
-from recsys.serving.explanations import NO_ACT, name_acts
+from recsys.recommenders.table import make_recommender
+from recsys.serving.explanations import NO_ACT, SIMILAR_TASTE, Asker, closest_interests, explain, name_acts
+from recsys.serving.live_catalogue import LiveCatalogue
+from recsys.serving.release_watcher import ReleaseWatcher
+from recsys.serving.served import combine
 from recsys.types import Float32Array, History, Int32Array
 
 N_HISTORIES = 200
 N_ITEMS = 40  # of the world, not counting the startups nobody acted on
 
 
+@pytest.fixture(scope="module")
+def two_tower(world: Dataset) -> Recommender:
+    return make_recommender("two_tower", dimensions=8, epochs=2).fit(world)
+
+
 @pytest.fixture
-def personal(trained_world: tuple[Trained, ...]) -> list[Recommender]:
-    """Every recommender of the world that tells what the acts add."""
-    recommenders = [one.recommender for one in trained_world]
+def personal(trained_world: tuple[Trained, ...], two_tower: Recommender) -> list[Recommender]:
+    """Every recommender that tells what the acts add."""
+    recommenders = [*(one.recommender for one in trained_world), two_tower]
     nobody, first = History.empty(), np.zeros(1, np.int32)
     told = [each for each in recommenders if each.contributions(nobody, first) is not None]
-    assert {each.name for each in told} >= {"als", "content"}
+    assert {each.name for each in told} >= {"als", "content", "two_tower"}
     return told
 
 
@@ -118,3 +128,40 @@ def test_losses_are_what_the_scores_lose(personal: list[Recommender]) -> None:
             for row, act in zip(losses, acts, strict=True):
                 without = recommender.score_batch([history.without(act)])[0][:N_ITEMS]
                 np.testing.assert_allclose(row, scores - without, atol=2e-5)
+
+
+def test_the_closest_interest_is_the_one_that_alone_would_lift_a_startup_most(
+    trained_world: tuple[Trained, ...], two_tower: Recommender
+) -> None:
+    items = np.array([40, 41], np.int32)  # Fintech, Robotics
+    for recommender in (named(trained_world, "content"), two_tower):
+        share = recommender.interest_share(History.empty(("fintech", "robotics")), items)
+        assert share.any()
+        told = closest_interests(recommender, ("fintech", "robotics"), items)
+        for place, interest in enumerate(told):
+            alone = {
+                each: recommender.interest_share(History.empty((each,)), items)[place]
+                for each in ("fintech", "robotics")
+            }
+            assert alone[interest] == max(alone.values())
+    assert closest_interests(named(trained_world, "content"), ("fintech", "robotics"), items) == [
+        "fintech",
+        "robotics",
+    ]
+
+
+def test_a_startup_to_which_the_acts_add_less_than_nothing_gets_no_act_as_its_reason(
+    watcher: ReleaseWatcher,
+) -> None:
+    assert watcher.release is not None
+    served = combine(watcher.release, LiveCatalogue())
+    als, n_unliked = served.recommenders["als"], 0
+    for history in random_histories():
+        items = np.arange(N_ITEMS, dtype=np.int32)
+        shares = als.contributions(history, items)
+        assert shares is not None
+        nothing_speaks_for_it = (shares <= 0).all(axis=0)
+        reasons = np.array(explain(served, als, Asker(history), items, now_s=0.0))
+        assert set(reasons[nothing_speaks_for_it]) <= {SIMILAR_TASTE}
+        n_unliked += int(nothing_speaks_for_it.sum())
+    assert n_unliked > 0
