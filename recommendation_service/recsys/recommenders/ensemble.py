@@ -139,6 +139,15 @@ class EnsembleRecommender(VectorRecommender):
         shares[:, known] += weights[0] * of_als
         return shares
 
+    def interest_share(self, history: History, item_indices: Int32Array) -> Float32Array:
+        """(n,) two_tower's, under the weights of this user; als does not read interests."""
+        als, two_tower = self._both()
+        weights = self._weights(als.user_vector(history), two_tower.user_vector(history))
+        share: Float32Array = (weights[1] * two_tower.interest_share(history, item_indices)).astype(
+            np.float32
+        )
+        return share
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the vectors side by side and the covariances; the parts write their own files."""
         self.check_fitted()

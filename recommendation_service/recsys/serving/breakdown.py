@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.features.text import count_terms, tf_idf
-from recsys.recommenders.base import Recommender
+from recsys.features.text import TAG_PREFIX, count_terms
+from recsys.recommenders.base import Recommender, VectorRecommender
 from recsys.recommenders.content import ContentRecommender
 from recsys.recommenders.popularity import PopularityRecommender
 from recsys.serving.explanations import Asker, closest_interests
@@ -28,7 +28,6 @@ MAX_DISLIKES_SHOWN = 20
 MAX_TERMS = 10
 SMALLEST_TERM = 0.02  # of all shared terms: below are the words every text has
 SMALLEST_LOWERING = 1e-4  # of the score: below is what any startup has in common with another
-TAG_PREFIX = "tag:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +137,7 @@ def _list_score(served: Served, recommender: Recommender, history: History, item
     """The score a list would be ordered by: of a list in which nothing else is allowed."""
     alone = np.zeros(len(served.items), np.bool_)
     alone[item_index] = True
-    lengths = served.vector_lengths.get(recommender.name)
-    return float(rank(recommender, history, 1, alone, vector_lengths=lengths).scores[0])
+    return float(rank(recommender, history, 1, alone).scores[0])
 
 
 def _acts(served: Served, recommender: Recommender, asker: Asker, asked: Int32Array) -> tuple[ActPart, ...]:
@@ -187,22 +185,16 @@ def _terms(
 ) -> tuple[tuple[TermPart, ...], tuple[TermPart, ...]]:
     """The tags and the words of a startup that the user's likes or interests have too, by share.
 
-    A startup's vector is the sum of what its terms load on, over its length; so the likeness is a sum
-    over terms. Terms that are only related, not shared, are left out.
+    A startup's vector is a sum over its terms, and so is the likeness. Terms that are only related,
+    not shared, are left out.
     """
     startup, model = served.startup(item_index), content.text_model
     if startup is None:
         return (), ()
-    row = tf_idf([count_terms(startup, model.tag_weight)], model.vocabulary, model.idf)
-    loadings = model.components[row.indices] * row.data[:, None]
-    length = max(float(np.linalg.norm(loadings.sum(axis=0))), 1e-12)
-    shares = (1 - content.config.popularity_share) * (loadings @ content.user_vector(history)) / length
+    terms, loadings = model.term_loadings(startup)
+    shares = (1 - content.config.popularity_share) * (loadings @ content.user_vector(history))
     chosen = _terms_chosen(served, content, history)
-    terms = list(model.vocabulary)
-    by_share = sorted(
-        ((terms[column], float(share)) for column, share in zip(row.indices, shares, strict=True)),
-        key=lambda part: -part[1],
-    )
+    by_share = sorted(zip(terms, shares.tolist(), strict=True), key=lambda part: -part[1])
     positive = [(term, share) for term, share in by_share if share > 0 and term in chosen]
     least = SMALLEST_TERM * sum(share for _, share in positive)
     shared = [(term, share) for term, share in positive if share >= least]
@@ -238,10 +230,8 @@ def _lowered(
     served: Served, recommender: Recommender, history: History, item_index: int, amount: float
 ) -> LoweredPart | None:
     """Because of which dislike: the one whose vector is most like the startup's."""
-    vectors, lengths = recommender.item_vectors(), served.vector_lengths.get(recommender.name)
     disliked = history.disliked[history.disliked < recommender.n_items]
-    if vectors is None or lengths is None or len(disliked) == 0:
+    if not isinstance(recommender, VectorRecommender) or len(disliked) == 0:
         return None
-    cosines = vectors[disliked] @ vectors[item_index] / np.maximum(lengths[disliked], 1e-12)
-    most = int(disliked[cosines.argmax()])
+    most = int(disliked[recommender.likeness(np.array([item_index], np.int32), disliked)[0].argmax()])
     return LoweredPart(served.items.ids[most], served.name_of(most), amount)

@@ -125,7 +125,7 @@ def _why_not(served: Served, name: str, item_index: int) -> str | None:
         return f"{name} not trained"
     if item_index >= recommender.n_items:
         return f"{name} does not know this startup"
-    if served.vector_lengths[name][item_index] == 0:
+    if not _vectors(served, name)[item_index].any():
         return f"{name} knows nothing of this startup"
     return None
 
@@ -167,7 +167,7 @@ def _blended(
 def _standardized(served: Served, name: str, item_index: int) -> Float32Array:
     """(n,) cosines as deviations from their mean; 0 where the model knows too little to have a say."""
     cosines = _cosines(served, name, item_index)
-    known = served.vector_lengths[name] > 0
+    known: BoolArray = np.asarray(_vectors(served, name).any(axis=1), np.bool_)
     if name in BY_BEHAVIOUR:
         known[served.n_acted_on :] = False
         known[: served.n_acted_on] &= served.n_users_of_item[: len(known)] >= MIN_USERS
@@ -181,12 +181,18 @@ def _standardized(served: Served, name: str, item_index: int) -> Float32Array:
 
 def _cosines(served: Served, name: str, item_index: int) -> Float32Array:
     """(n_items of the model,) cosine of one item's vector with every item's."""
-    vectors, lengths = served.recommenders[name].item_vectors(), served.vector_lengths[name]
-    if vectors is None:
-        raise UnavailableError(f"{name} has no item vectors to compare; train it again.")
+    vectors = _vectors(served, name)
     products = vectors @ vectors[item_index]
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     cosines: Float32Array = products / np.maximum(lengths * lengths[item_index], 1e-12)
     return cosines.astype(np.float32).clip(-1.0, 1.0)
+
+
+def _vectors(served: Served, name: str) -> Float32Array:
+    vectors = served.recommenders[name].item_vectors()
+    if vectors is None:
+        raise UnavailableError(f"{name} has no item vectors to compare; train it again.")
+    return vectors
 
 
 def _n_users(served: Served, item_index: int) -> int:

@@ -108,9 +108,9 @@ def test_als_has_histories_in_which_the_largest_share_would_be_the_wrong_reason(
     assert n_wrong > 0
 
 
-def test_of_startups_of_one_text_no_single_one_is_the_reason(trained_world: tuple[Trained, ...]) -> None:
-    """Each carries half of the likeness, and either one alone would carry all of it."""
-    content = named(trained_world, "content")
+def test_of_startups_of_one_text_no_single_one_is_the_reason(world: Dataset) -> None:
+    """Without a prior each carries half of the likeness, and either one alone would carry all of it."""
+    content = make_recommender("content", dimensions=8, prior_weight=0.0).fit(world)
     twins = History(np.array([0, 2], np.int32), np.array([2.0, 2.0], np.float32))
     _, acts, shares = name_and_share(content, twins)
     assert (shares > 0).all(axis=0).any()
