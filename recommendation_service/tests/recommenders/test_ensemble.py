@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,20 @@ def test_the_shares_of_the_acts_are_those_of_the_parts(
     of_als, of_two_tower = (parts[name].score_batch([history])[0].std() for name in ("als", "two_tower"))
     np.testing.assert_allclose(
         shares, 0.5 * als / of_als + 0.5 * two_tower / of_two_tower, rtol=1e-3, atol=1e-5
+    )
+
+
+def test_acts_and_interests_add_up_to_the_score(parts: dict[str, VectorRecommender], world: Dataset) -> None:
+    ensemble = ensemble_of(parts, world, 0.4)
+    history = replace(world.history(3), interests=("fintech", "robotics"))
+    items = np.arange(40, dtype=np.int32)
+
+    shares, interests = ensemble.contributions(history, items), ensemble.interest_share(history, items)
+
+    assert shares is not None
+    assert interests.any()
+    np.testing.assert_allclose(
+        shares.sum(axis=0) + interests, ensemble.score_items(history, items), rtol=1e-3, atol=1e-4
     )
 
 
