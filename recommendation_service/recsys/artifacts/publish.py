@@ -35,7 +35,7 @@ from recsys.types import History
 
 logger = logging.getLogger(__name__)
 
-LIBRARIES = ("numpy", "scipy", "implicit")
+LIBRARIES = ("numpy", "scipy", "implicit", "irspack")
 GOLDEN_ITEMS = 10
 
 

@@ -1,4 +1,8 @@
-"""The hyper-parameters of ALS, the same for every engine."""
+"""The hyper-parameters of ALS: one flat set, whatever the engine.
+
+Which engine reads which stands in training_config.yaml. Flat, and not a set an engine: most are
+shared, and so stay one name for flags, grids and the recipe in a release.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import ClassVar
 
 from recsys.config import SectionConfig
 
-ENGINE_NAMES = ("implicit",)
+ENGINE_NAMES = ("implicit", "irspack")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class ALSConfig(SectionConfig):
     regularization: float
     iterations: int
     alpha: float
+    alpha0: float
+    nu: float
     seed: int
 
     def __post_init__(self) -> None:
@@ -28,4 +34,6 @@ class ALSConfig(SectionConfig):
         self.require(self.regularization > 0, "regularization", "above zero")
         self.require(self.iterations >= 1, "iterations", "a whole number from 1")
         self.require(self.alpha > 0, "alpha", "above zero")
-        self.require(0 <= self.seed < 2**32, "seed", "a whole number from 0 below 2^32")
+        self.require(self.alpha0 > 0, "alpha0", "above zero")
+        self.require(0 <= self.nu <= 1, "nu", "from 0 (the same for everybody) to 1")
+        self.require(0 <= self.seed < 2**31, "seed", "a whole number from 0 below 2^31")

@@ -11,32 +11,22 @@ preference 0. The objective it minimises, and the normal equations a fold-in mus
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
+from recsys.engines.factors import Factors, available_cpus, diagonalize
+from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
 
-# With a confidence of 1 a dislike says no more than "not seen", and below 1 it would help the item.
-MIN_DISLIKE_CONFIDENCE = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """`users` (n_users, factors) and `items` (n_items, factors) float32, and the library's model."""
-
-    users: Float32Array
-    items: Float32Array
-    model: Any
-
-
-def fit_factors(user_items: csr_matrix, config: ALSConfig, progress: ProgressCallback) -> Factors:
-    """Factorize a signed (n_users, n_items) float32 CSR. Bit-identical for one seed.
+def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback) -> Factors:
+    """Factorize the signed cells. Bit-identical for one seed, whatever the number of threads.
 
     Raises:
         DataError: the factors grew beyond what a float32 holds.
@@ -55,14 +45,17 @@ def fit_factors(user_items: csr_matrix, config: ALSConfig, progress: ProgressCal
             alpha=config.alpha,
             iterations=config.iterations,
             random_state=config.seed,
+            num_threads=available_cpus(),
         )
+        user_items = _raise_dislikes(dataset.user_items, config.alpha)
         try:
-            model.fit(_raise_dislikes(user_items, config.alpha), show_progress=False, callback=report)
+            model.fit(user_items, show_progress=False, callback=report)
         except ModelFitError as error:
             raise DataError(
                 f"als found no finite factors with regularization={config.regularization} and "
                 f"alpha={config.alpha} ({error}); raise als.regularization or check the largest weights."
             ) from error
+    model.user_factors, model.item_factors = diagonalize(model.user_factors, model.item_factors)
     return Factors(model.user_factors, model.item_factors, model)
 
 
@@ -72,20 +65,15 @@ def confidences(weights: Float32Array, alpha: float) -> Float64Array:
     return np.where(weights < 0, np.maximum(scaled, MIN_DISLIKE_CONFIDENCE), scaled)
 
 
-def normal_equations(
-    gram: Float64Array, item_factors: Float64Array, weights: Float32Array, config: ALSConfig
-) -> tuple[Float64Array, Float64Array]:
-    """A (factors, factors), and each cell's share of b as a row: (n_cells, factors).
-
-    Args:
-        gram: YtY over all items, without the regularization.
-        item_factors: (n_cells, factors) of the items in the history.
-        weights: (n_cells,) signed weights.
-    """
+def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
+    """The equations above for a history of (n,) signed weights."""
     confidence = confidences(weights, config.alpha)
-    lhs = gram + (item_factors.T * (confidence - 1.0)) @ item_factors
-    lhs[np.diag_indices_from(lhs)] += config.regularization
-    return lhs, item_factors * np.where(weights > 0, confidence, 0.0)[:, None]
+    return FoldInTerms(
+        gram_weight=1.0,
+        ridge=config.regularization,
+        quadratic=confidence - 1.0,
+        linear=np.where(weights > 0, confidence, 0.0),
+    )
 
 
 def save_model(model: Any, path: Path) -> None:

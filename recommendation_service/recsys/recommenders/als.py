@@ -8,14 +8,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from recsys.datasets.user_items import Dataset, check_user_items
-from recsys.engines import implicit_engine
+from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
+from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
+from recsys.engines.fold_in import FoldInTerms, solve_shares, solve_user
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, load_array
 from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Array, ProgressCallback
 
-ENGINES = {"implicit": implicit_engine}  # one for each name of als_config.ENGINE_NAMES
+# One for each name of als_config.ENGINE_NAMES.
+ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
@@ -25,7 +28,8 @@ class ALSRecommender(VectorRecommender):
     """Latent factors whose dot product is the score of an item for a user.
 
     A history is folded in: the user's factors are solved exactly from it with the item factors
-    held fixed, by the normal equations of the engine that trained them.
+    held fixed, by the objective of the engine that trained them. Both factor matrices stand in the
+    eigenbasis of the items' Gram matrix, whatever the engine.
     """
 
     name: ClassVar[str] = "als"
@@ -35,17 +39,18 @@ class ALSRecommender(VectorRecommender):
         self.config: ALSConfig = config or ALSConfig.default()
         self.user_factors: Float32Array = np.empty((0, 0), np.float32)
         self.item_factors: Float32Array = np.empty((0, 0), np.float32)
-        self._gram: Float64Array = np.empty((0, 0))
+        self._spectrum: Float64Array = np.empty(0)  # the diagonal of the Gram matrix, (factors,)
         self._model: Any = None
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
-        """Learn both factor matrices from the dataset's signed cells.
+        """Learn both factor matrices from the dataset's cells, those the engine can use.
 
         Raises:
-            DataError: there are no interactions, only dislikes, or a weight that is not finite.
+            DataError: there are no interactions, only dislikes, or a weight that is not finite or
+                too large to learn from.
         """
         check_user_items(dataset.user_items)
-        factors = self._engine.fit_factors(dataset.user_items, self.config, progress)
+        factors = self._engine.fit_factors(dataset, self.config, progress)
         self._model = factors.model
         self._set_factors(factors.users, factors.items)
         return self
@@ -59,8 +64,8 @@ class ALSRecommender(VectorRecommender):
     def fold_in(self, history: History) -> Float32Array:
         """(factors,) float32 that minimise the engine's objective for this history."""
         self.check_fitted()
-        lhs, rhs, _ = self._normal_equations(history)
-        return np.linalg.solve(lhs, rhs.sum(axis=0)).astype(np.float32)
+        seen, terms, _ = self._equations(history)
+        return solve_user(self._spectrum, seen, terms).astype(np.float32)
 
     def user_vector(self, history: History) -> Float32Array:
         """(factors,) the user folded in."""
@@ -69,13 +74,14 @@ class ALSRecommender(VectorRecommender):
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n_history, n) exact shares: each column adds up to that item's score.
 
-        The score of item i is y_i A^-1 b, and b is a sum over the acts; an act the model does
-        not know, or a dislike, adds nothing to b.
+        An act the model does not know adds nothing, nor does a dislike: it has no share of its own
+        but makes those of the likes smaller.
         """
-        lhs, rhs, known = self._normal_equations(history)
-        solved = np.linalg.solve(lhs, self.item_factors[item_indices].T.astype(np.float64))
-        shares = np.zeros((len(history.item_indices), len(item_indices)), np.float32)
-        shares[known] = rhs @ solved
+        self.check_fitted()
+        seen, terms, known = self._equations(history)
+        targets = self.item_factors[item_indices].astype(np.float64)
+        shares = np.zeros((len(known), len(targets)), np.float32)
+        shares[known] = solve_shares(self._spectrum, seen, targets, terms)
         return shares
 
     def item_vectors(self) -> Float32Array:
@@ -100,11 +106,23 @@ class ALSRecommender(VectorRecommender):
     @classmethod
     def from_files(cls, folder: Path, config: ALSConfig, *, mapped: bool = True) -> Self:
         """A recommender over the two factor files of a folder; see `load_array` for `mapped`."""
-        recommender = cls(config)
-        recommender._set_factors(
+        return cls.from_factors(
             load_array(folder / USER_FACTORS_FILE, columns=config.factors, mapped=mapped),
             load_array(folder / ITEM_FACTORS_FILE, columns=config.factors, mapped=mapped),
+            config,
         )
+
+    @classmethod
+    def from_factors(cls, user_factors: Float32Array, item_factors: Float32Array, config: ALSConfig) -> Self:
+        """A recommender over (n_users, factors) and (n_items, factors) float32 arrays.
+
+        They are rotated, in memory, unless they stand in the eigenbasis already.
+
+        Raises:
+            ArtifactError: a factor is not finite.
+        """
+        recommender = cls(config)
+        recommender._set_factors(user_factors, item_factors)
         return recommender
 
     @property
@@ -118,13 +136,16 @@ class ALSRecommender(VectorRecommender):
                     f"The {side} factors of als hold a value that is not finite; "
                     "train again with a higher regularization."
                 )
+        gram = gram_matrix(item_factors)
+        if not is_diagonal(gram):
+            user_factors, item_factors = diagonalize(user_factors, item_factors)
+            gram = gram_matrix(item_factors)
         self.user_factors, self.item_factors = user_factors, item_factors
         self.n_items = len(item_factors)
-        as_float64 = item_factors.astype(np.float64)
-        self._gram = as_float64.T @ as_float64
+        self._spectrum = np.diagonal(gram).copy()
 
-    def _normal_equations(self, history: History) -> tuple[Float64Array, Float64Array, BoolArray]:
+    def _equations(self, history: History) -> tuple[Float64Array, FoldInTerms, BoolArray]:
+        """Factors of the items it knows (n_known, factors), what they add, and which those are."""
         known: BoolArray = (history.item_indices >= 0) & (history.item_indices < self.n_items)
         seen = self.item_factors[history.item_indices[known]].astype(np.float64)
-        lhs, rhs = self._engine.normal_equations(self._gram, seen, history.weights[known], self.config)
-        return lhs, rhs, known
+        return seen, self._engine.fold_in_terms(history.weights[known], self.config, self.n_items), known

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
-from recsys.engines.als_config import ALSConfig
-from recsys.engines.implicit_engine import MIN_DISLIKE_CONFIDENCE
+from recsys.engines import implicit_engine, irspack_engine
+from recsys.engines.als_config import ENGINE_NAMES, ALSConfig
+from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.recommenders.als import ALSRecommender
 from recsys.types import History
@@ -26,42 +29,93 @@ def dataset_of(weights: np.ndarray) -> Dataset:
     return Dataset(csr_matrix(weights.astype(np.float32)), *ids)
 
 
+@pytest.fixture(params=ENGINE_NAMES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def implicit_gradient(x: np.ndarray, y: np.ndarray, cell: np.ndarray, config: ALSConfig) -> np.ndarray:
+    """Half the gradient of `implicit`'s objective for one user, over every item."""
+    confidence = np.where(cell == 0, 1.0, config.alpha * np.abs(cell))
+    confidence[cell < 0] = np.maximum(confidence[cell < 0], MIN_DISLIKE_CONFIDENCE)
+    return (confidence * (x @ y.T - (cell > 0))) @ y + config.regularization * x
+
+
+def irspack_gradient(x: np.ndarray, y: np.ndarray, cell: np.ndarray, config: ALSConfig) -> np.ndarray:
+    """Half the gradient of irspack's objective for one user, dislikes as our engine adds them."""
+    liked, scores = cell > 0, x @ y.T
+    dislike = np.where(cell < 0, np.maximum(-cell, (MIN_DISLIKE_CONFIDENCE - 1) * config.alpha0), 0.0)
+    wish = np.where(liked, cell * (scores - 1.0), 0.0) + (dislike + config.alpha0) * scores
+    frequency = config.alpha0 * len(y) + liked.sum()
+    return wish @ y + config.regularization * frequency**config.nu * x
+
+
+GRADIENTS = {"implicit": implicit_gradient, "irspack": irspack_gradient}
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
 @settings(deadline=None, max_examples=25)
-@given(weights=arrays(np.float32, (6, 9), elements=WEIGHTS), alpha=st.sampled_from([1.0, 4.0, 40.0]))
-def test_fold_in_zeroes_the_gradient_of_the_dense_objective(weights: np.ndarray, alpha: float) -> None:
+@given(
+    weights=arrays(np.float32, (6, 9), elements=WEIGHTS),
+    alpha=st.sampled_from([0.5, 1.0, 4.0, 40.0]),
+    alpha0=st.sampled_from([0.05, 0.5, 3.0]),
+    nu=st.sampled_from([0.0, 0.7, 1.0]),
+    factors=st.sampled_from([4, 12]),  # below and above the acts of a user
+)
+def test_fold_in_zeroes_the_gradient_of_the_dense_objective(
+    weights: np.ndarray, alpha: float, alpha0: float, nu: float, factors: int, engine: str
+) -> None:
     weights[0, 0] = 2.0  # somebody likes something, so there is something to learn
     dataset = dataset_of(weights)
-    als = ALSRecommender(ALSConfig.default(factors=4, iterations=3, alpha=alpha)).fit(dataset)
+    config = ALSConfig.default(
+        engine=engine, factors=factors, iterations=3, alpha=alpha, alpha0=alpha0, nu=nu, regularization=0.05
+    )
+    als = ALSRecommender(config).fit(dataset)
 
     for user in range(6):
         x, y = als.fold_in(dataset.history(user)).astype(np.float64), als.item_factors.astype(np.float64)
-        cell = weights[user].astype(np.float64)
-        confidence = np.where(cell == 0, 1.0, alpha * np.abs(cell))
-        confidence[cell < 0] = np.maximum(confidence[cell < 0], MIN_DISLIKE_CONFIDENCE)
-        gradient = (confidence * (x @ y.T - (cell > 0))) @ y + als.config.regularization * x
-        np.testing.assert_allclose(gradient, 0, atol=1e-2)
+        gradient = GRADIENTS[engine](x, y, weights[user].astype(np.float64), config)
+        size = np.linalg.norm(x) * np.linalg.norm(y) ** 2 * 200.0  # times the largest confidence
+        np.testing.assert_allclose(gradient, 0, atol=1e-6 * max(size, 1.0))
 
 
-def test_the_trained_users_are_near_their_fold_in(two_circles: Dataset) -> None:
-    als = ALSRecommender(ALSConfig.default(factors=6, iterations=60)).fit(two_circles)
+def test_the_trained_users_are_near_their_fold_in(two_circles: Dataset, engine: str) -> None:
+    without_dislikes = replace(two_circles, user_items=two_circles.positive)  # irspack trains without
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=6, iterations=60)).fit(without_dislikes)
 
-    folded = np.stack([als.fold_in(two_circles.history(user)) for user in range(two_circles.n_users)])
+    folded = np.stack([als.fold_in(without_dislikes.history(user)) for user in range(two_circles.n_users)])
 
     scores, trained = folded @ als.item_factors.T, als.user_factors @ als.item_factors.T
     np.testing.assert_allclose(scores, trained, atol=0.05)
 
 
-def test_contributions_add_up_to_the_score(two_circles: Dataset) -> None:
-    als = ALSRecommender(ALSConfig.default(factors=6, iterations=8)).fit(two_circles)
-    history = two_circles.history(0)  # holds a dislike
+def test_an_empty_or_unknown_history_scores_nothing(two_circles: Dataset, engine: str) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=6, iterations=2)).fit(two_circles)
+    unknown = History(np.array([als.n_items, -1], np.int32), np.array([2.0, 2.0], np.float32))
+    dislikes = History(np.array([0, 1], np.int32), np.array([-1.0, -1.0], np.float32))
 
-    shares = als.contributions(history, np.arange(als.n_items, dtype=np.int32))
+    assert not als.score_batch([History.empty(), unknown, dislikes]).any()
+    assert not als.contributions(unknown, np.arange(3, dtype=np.int32)).any()
+
+
+@pytest.mark.parametrize("factors", [3, 30])  # below and above the acts of a user
+def test_contributions_add_up_to_the_score(two_circles: Dataset, engine: str, factors: int) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=factors, iterations=8)).fit(two_circles)
+    history = two_circles.history(0)  # holds a dislike
+    unknown = History(
+        np.append(history.item_indices, als.n_items).astype(np.int32), np.append(history.weights, 3.0)
+    )
+
+    shares = als.contributions(unknown, np.arange(als.n_items, dtype=np.int32))
 
     np.testing.assert_allclose(shares.sum(axis=0), als.score_batch([history])[0], atol=1e-4)
+    assert not shares[unknown.weights < 0].any()
+    assert not shares[-1].any()
 
 
-def test_taking_the_largest_contribution_away_lowers_the_score(two_circles: Dataset) -> None:
-    als = ALSRecommender(ALSConfig.default(factors=6, iterations=8)).fit(two_circles)
+def test_taking_the_largest_contribution_away_lowers_the_score(two_circles: Dataset, engine: str) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=6, iterations=8)).fit(two_circles)
     history = two_circles.history(4)
     top = als.recommend(history, 1, exclude=history.item_indices)
     shares = als.contributions(history, top.item_indices)[:, 0]
@@ -72,8 +126,14 @@ def test_taking_the_largest_contribution_away_lowers_the_score(two_circles: Data
     assert als.score_batch([without])[0][top.item_indices[0]] < top.scores[0]
 
 
-def test_a_dislike_lowers_the_item_however_small_alpha_is(two_circles: Dataset) -> None:
-    als = ALSRecommender(ALSConfig.default(factors=6, iterations=8, alpha=0.5)).fit(two_circles)
+@pytest.mark.parametrize(
+    "parameters",
+    [{"alpha": 0.5}, {"engine": "irspack", "alpha0": 0.01}, {"engine": "irspack", "alpha0": 5.0}],
+)
+def test_a_dislike_lowers_the_item_however_little_it_weighs(
+    two_circles: Dataset, parameters: dict[str, object]
+) -> None:
+    als = ALSRecommender(ALSConfig.default(factors=6, iterations=8, **parameters)).fit(two_circles)
     history = two_circles.history(2)
     unseen = int(als.recommend(history, 1, exclude=history.item_indices).item_indices[0])
 
@@ -107,6 +167,83 @@ def test_nan_is_refused_before_the_engine_sees_it(two_circles: Dataset) -> None:
         ALSRecommender(ALSConfig.default(factors=2, iterations=1)).fit(two_circles)
 
 
+def test_irspack_never_sees_a_dislike(two_circles: Dataset) -> None:
+    config = ALSConfig.default(engine="irspack", factors=4, iterations=5)
+    without_dislikes = replace(two_circles, user_items=two_circles.positive)
+
+    assert two_circles.negative.nnz
+    np.testing.assert_array_equal(
+        ALSRecommender(config).fit(two_circles).item_factors,
+        ALSRecommender(config).fit(without_dislikes).item_factors,
+    )
+
+
+def test_one_seed_gives_the_same_factors_on_any_number_of_cpus(
+    two_circles: Dataset, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ALSConfig.default(engine=engine, factors=4, iterations=5)
+    fitted = []
+    for cpus in (1, 2):
+        for module in (implicit_engine, irspack_engine):
+            monkeypatch.setattr(module, "available_cpus", lambda n=cpus: n)
+        fitted.append(ALSRecommender(config).fit(two_circles))
+
+    np.testing.assert_array_equal(fitted[0].item_factors, fitted[1].item_factors)
+    np.testing.assert_array_equal(fitted[0].user_factors, fitted[1].user_factors)
+    other_seed = ALSRecommender(replace(config, seed=7)).fit(two_circles)
+    assert not np.array_equal(other_seed.user_factors, fitted[0].user_factors)
+
+
+def test_progress_ends_at_the_whole(two_circles: Dataset, engine: str) -> None:
+    fractions: list[float] = []
+
+    ALSRecommender(ALSConfig.default(engine=engine, factors=2, iterations=4)).fit(
+        two_circles, lambda report: fractions.append(report.fraction)
+    )
+
+    assert fractions == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_pickled_model_holds_the_published_factors(
+    two_circles: Dataset, engine: str, tmp_path: Path
+) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=3, iterations=2)).fit(two_circles)
+    als.save(tmp_path)
+
+    model = pickle.loads((tmp_path / "als_v1.pkl").read_bytes())  # noqa: S301  # our own, written above
+
+    items = model.get_item_embedding() if engine == "irspack" else model.item_factors
+    np.testing.assert_array_equal(items, np.load(tmp_path / "als_v1_item_factors.npy"))
+
+
+def test_a_release_of_irspack_is_loaded_with_its_own_objective(two_circles: Dataset, tmp_path: Path) -> None:
+    als = ALSRecommender(ALSConfig.default(engine="irspack", factors=4, iterations=4)).fit(two_circles)
+    als.save(tmp_path)
+    histories = [two_circles.history(user) for user in range(5)]
+
+    loaded = ALSRecommender.load(tmp_path, asdict(als.config))
+
+    np.testing.assert_array_equal(loaded.score_batch(histories), als.score_batch(histories))
+
+
+def test_files_in_another_basis_are_rotated_at_load(
+    two_circles: Dataset, engine: str, tmp_path: Path
+) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=4, iterations=8)).fit(two_circles)
+    als.save(tmp_path)
+    basis, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(4, 4)))
+    for name in ("als_v1_user_factors.npy", "als_v1_item_factors.npy"):
+        np.save(tmp_path / name, (np.load(tmp_path / name) @ basis).astype(np.float32))
+    histories = [two_circles.history(user) for user in range(5)]
+
+    loaded = ALSRecommender.from_files(tmp_path, als.config)
+
+    np.testing.assert_allclose(loaded.score_batch(histories), als.score_batch(histories), atol=1e-4)
+    np.testing.assert_allclose(
+        loaded.user_factors @ loaded.item_factors.T, als.user_factors @ als.item_factors.T, atol=1e-4
+    )
+
+
 def test_factors_that_are_not_finite_are_refused_on_load(two_circles: Dataset, tmp_path) -> None:
     als = ALSRecommender(ALSConfig.default(factors=2, iterations=1)).fit(two_circles)
     als.save(tmp_path)
@@ -119,15 +256,26 @@ def test_factors_that_are_not_finite_are_refused_on_load(two_circles: Dataset, t
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"factors": 0}, {"regularization": 0}, {"iterations": 0}, {"alpha": -1}, {"engine": "magic"}]
+    "wrong",
+    [
+        {"factors": 0},
+        {"regularization": 0},
+        {"iterations": 0},
+        {"alpha": -1},
+        {"alpha0": 0},
+        {"nu": -0.1},
+        {"nu": 1.1},
+        {"seed": 2**31},
+        {"engine": "magic"},
+    ],
 )
 def test_a_parameter_out_of_range_is_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"als.{next(iter(wrong))}"):
         ALSConfig.default(**wrong)
 
 
-def test_factors_that_overflow_name_the_mend() -> None:
+def test_factors_that_overflow_name_the_mend(engine: str) -> None:
     weights = np.full((6, 9), 1e30, np.float32)
 
     with pytest.raises(DataError, match=r"raise als\.regularization or check the largest weights"):
-        ALSRecommender(ALSConfig.default(factors=4, iterations=3)).fit(dataset_of(weights))
+        ALSRecommender(ALSConfig.default(engine=engine, factors=4, iterations=3)).fit(dataset_of(weights))

@@ -1,0 +1,89 @@
+"""ALS by the `irspack` library: regularization that grows with a user's or an item's number of acts
+(Rendle et al., RecSys 2022).
+
+The confidence of a positive cell is its weight, on top of alpha0 for every cell there is. There is
+no alpha on the weights: alpha0 and regularization are already relative to them. Training sees
+positive cells alone, for the library knows no preference of 0. With n the number of positive cells
+of the user, a fold-in minimises
+
+      sum over positive cells of  weight (x y - 1)^2
+    + sum over dislikes of        dislike (x y)^2,    dislike = max(|weight|, 4 alpha0)
+    + alpha0 sum over all items of (x y)^2
+    + regularization (alpha0 n_items + n)^nu |x|^2
+
+so a dislike counts as "no" with at least 5 times the confidence of "not seen", as with `implicit`,
+and it does not make the user's regularization larger.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.datasets.user_items import Dataset
+from recsys.engines.als_config import ALSConfig
+from recsys.engines.factors import Factors, available_cpus, diagonalize
+from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
+from recsys.errors import DataError
+from recsys.types import Float32Array, ProgressCallback, ProgressReport
+
+
+def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback) -> Factors:
+    """Factorize the positive cells. Bit-identical for one seed, whatever the number of threads.
+
+    Raises:
+        DataError: the factors grew beyond what a float32 holds.
+    """
+    from irspack import IALSRecommender  # trains only; an answering service lacks it
+
+    model = IALSRecommender(
+        dataset.positive,
+        n_components=config.factors,
+        alpha0=config.alpha0,
+        reg=config.regularization,
+        nu=config.nu,
+        random_seed=config.seed,
+        n_threads=available_cpus(),
+    )
+    model.start_learning()
+    for iteration in range(config.iterations):
+        try:
+            model.run_epoch()
+        except RuntimeError as error:  # a system it cannot solve
+            raise _not_finite(config, str(error)) from error
+        progress(ProgressReport("fitting als", (iteration + 1) / config.iterations))
+    users, items = model.get_user_embedding(), model.get_item_embedding()
+    if not (np.isfinite(users).all() and np.isfinite(items).all()):
+        raise _not_finite(config, "a factor is not a finite number")
+    users, items = diagonalize(users, items)
+    core = model.trainer_as_ials.core_trainer
+    core.user, core.item = users, items
+    return Factors(users, items, model)
+
+
+def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
+    """The objective above for a history of (n,) signed weights, in a catalogue of `n_items`."""
+    size = np.abs(weights.astype(np.float64))
+    liked = weights > 0
+    n_equivalent = config.alpha0 * n_items + np.count_nonzero(liked)
+    return FoldInTerms(
+        gram_weight=config.alpha0,
+        ridge=config.regularization * n_equivalent**config.nu,
+        quadratic=np.where(liked, size, np.maximum(size, (MIN_DISLIKE_CONFIDENCE - 1.0) * config.alpha0)),
+        linear=np.where(liked, size, 0.0),
+    )
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Pickle the library's model, for people to explore; nothing of ours reads it back."""
+    path.write_bytes(pickle.dumps(model))
+
+
+def _not_finite(config: ALSConfig, found: str) -> DataError:
+    return DataError(
+        f"als found no finite factors with regularization={config.regularization} and "
+        f"alpha0={config.alpha0} ({found}); raise als.regularization or check the largest weights."
+    )
