@@ -3,6 +3,7 @@
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
 recsys tune als                           grid search on a validation part, one test at the end
+recsys tune als --train FILE              the same on a public split
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
@@ -17,7 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from recsys.config import parse_assignments, read_section
-from recsys.datasets.user_items import load_dataset
+from recsys.datasets.public_split import load_public_split, load_public_train
+from recsys.datasets.splits import Split, split_for_training
+from recsys.datasets.user_items import Dataset, load_dataset
 from recsys.errors import ConfigError
 from recsys.paths import models_dir
 from recsys.progress import show_progress
@@ -68,6 +71,21 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("recommender", choices=list(RECOMMENDERS))
     add_data_flags(parser)
     parser.add_argument(
+        "--train", type=Path, metavar="FILE", help="the train file of a public split, instead of --data"
+    )
+    parser.add_argument(
+        "--test", type=Path, metavar="FILE", help="with --train: where the choice is tested, once"
+    )
+    parser.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.2,
+        help="share of the train part held back to choose by (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metric", default="precision@10", help="what to choose by, such as ndcg@20 (default: %(default)s)"
+    )
+    parser.add_argument(
         "--grid",
         nargs="+",
         default=[],
@@ -83,16 +101,32 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _tune(options: argparse.Namespace) -> None:
     from recsys.training.tuning import grid_search
 
+    train, test = _load_for_tuning(options)
     with show_progress() as progress:
         result = grid_search(
-            load_dataset(options.data),
+            train,
             options.recommender,
             _read_grid(options.recommender, options.grid),
-            test_split=options.test_split,
             output=options.output,
+            test=test,
+            validation_split=options.validation_split,
+            metric=options.metric,
             progress=progress,
         )
     print(result.report())
+
+
+def _load_for_tuning(options: argparse.Namespace) -> tuple[Dataset, Split | None]:
+    """What to learn and choose from, and what to test the choice on."""
+    if options.train is None and options.test is not None:
+        raise ConfigError("--test is the test file of a public split; name its --train too.")
+    if options.train is None:
+        split = split_for_training(load_dataset(options.data), options.test_split, seed=0)
+    elif options.test is None:
+        return load_public_train(options.train), None
+    else:
+        split = load_public_split(options.train, options.test)
+    return split.train, split
 
 
 def _read_grid(recommender: str, assignments: list[str]) -> dict[str, list[object]]:

@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import Split
-from recsys.datasets.user_items import Dataset, cells_where
+from recsys.datasets.user_items import Dataset, cells_where, check_user_items
 from recsys.errors import DataError
 from recsys.types import Float32Array, Int32Array
 
@@ -64,6 +64,21 @@ def load_public_split(train_path: Path, test_path: Path) -> Split:
     if n_repeated:
         strategy += f" ({n_repeated:,} test pairs that are in train too left out)"
     return Split(Dataset(user_items, IdMap(user_ids), IdMap(train_items)), relevant, strategy)
+
+
+def load_public_train(train_path: Path) -> Dataset:
+    """The train file of a public split by itself, read as `load_public_split` reads it.
+
+    Raises:
+        DataError: the file is missing, a line does not fit its format, or it holds no positive pair.
+    """
+    pairs = _read_pairs(train_path, detect_format(train_path))
+    user_ids, item_ids = _sort_ids(pairs.user_ids), _sort_ids(pairs.item_ids)
+    user_index = {user_id: index for index, user_id in enumerate(user_ids)}
+    item_index = {item_id: index for index, item_id in enumerate(item_ids)}
+    user_items = _build_matrix(pairs, user_index, item_index, len(item_ids))
+    check_user_items(user_items)
+    return Dataset(user_items, IdMap(user_ids), IdMap(item_ids))
 
 
 def detect_format(train_path: Path) -> FileFormat:

@@ -130,6 +130,25 @@ def check_cutoff(k: int) -> None:
         raise ConfigError(f"k is {k}; it must be a whole number from 1.")
 
 
+def parse_cutoff(metric: str) -> int:
+    """The k of a metric's name.
+
+    Raises:
+        ConfigError: there is no such metric, or its k is not a whole number from 1.
+
+    Example:
+        >>> parse_cutoff("ndcg@20")
+        20
+    """
+    name, _, k = metric.partition("@")
+    if name not in METRICS or not k.isdecimal():
+        raise ConfigError(
+            f"There is no metric {metric!r}; write {', '.join(METRICS)} with a cut-off, such as ndcg@20."
+        )
+    check_cutoff(int(k))
+    return int(k)
+
+
 def relevant_counts(relevant: csr_matrix) -> Int64Array:
     """(n_users,) how many items are relevant to each user.
 

@@ -1,8 +1,8 @@
 """Grid search: choose hyper-parameters on a part of train, test the choice once.
 
-The dataset is split twice by the same rule, in time when times are known: the last part is the
-test set, which no trial sees; the last part of what is before it is the validation set, on which
-all trials are measured and one is chosen.
+The test set, which no trial sees, is split off before: by time when times are known, or it is the
+test file of a public split. Part of what is left is the validation set, on which all trials are
+measured and one is chosen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError
 from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.metrics.ranking import check_cutoff
+from recsys.metrics.ranking import parse_cutoff
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.table import make_recommender
 from recsys.training.figures import format_figures
@@ -50,12 +50,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """`trials` best first by precision@k; `test` and `baseline` were measured after choosing."""
+    """`trials` best first; `test` and `baseline` were measured after choosing, where there is a test set."""
 
     recommender: str
     trials: tuple[Trial, ...]
-    test: Evaluation
-    baseline: Evaluation
+    test: Evaluation | None
+    baseline: Evaluation | None
 
     @property
     def best(self) -> Trial:
@@ -71,68 +71,64 @@ class TuningResult:
         header = [*self.best.parameters, *self.best.metrics, "fit s"]
         rows = [[*map(str, trial.parameters.values()), *_figures(trial)] for trial in self.trials]
         best = [f"best {metric}: {self.best_by(metric).describe()}" for metric in self.best.metrics]
-        return "\n".join(
-            (
-                *_align([header, *rows]),
-                f"validation: {self.best.protocol}",
-                *best,
-                f"chosen on validation: {self.best.describe()}; tested once:",
-                format_figures(
-                    {self.baseline.recommender: self.baseline, self.recommender: self.test},
-                    judged=self.recommender,
-                    k=self.test.k,
-                ),
-            )
-        )
+        chosen = f"chosen on validation: {self.best.describe()}"
+        lines = [*_align([header, *rows]), f"validation: {self.best.protocol}", *best]
+        if self.test is None or self.baseline is None:
+            return "\n".join((*lines, chosen))
+        evaluations = {self.baseline.recommender: self.baseline, self.recommender: self.test}
+        tested = format_figures(evaluations, judged=self.recommender, k=self.test.k)
+        return "\n".join((*lines, f"{chosen}; tested once:", tested))
 
 
 def grid_search(
-    dataset: Dataset,
+    train: Dataset,
     recommender: str,
     grid: Mapping[str, Sequence[object]],
     *,
     output: Path,
-    test_split: float = 0.2,
+    test: Split | None = None,
     validation_split: float = 0.2,
-    k: int = 10,
+    metric: str = "precision@10",
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
 ) -> TuningResult:
-    """Measure every combination of the grid, choose the best by precision@k, test it once.
+    """Measure every combination of the grid, choose the best, test it once.
 
     Args:
-        dataset: everything; the splits are made here.
+        train: what may be learned and chosen from.
         recommender: its name, such as "als".
         grid: hyper-parameter -> the values to try; the others stay as configured.
         output: a row a trial, written as soon as it is measured.
-        test_split: share of the positive cells held back for the test.
-        validation_split: share of the rest held back to choose by.
-        k: where lists are cut off.
+        test: what the choice is measured on at the end, with `train` as its train part; None: nothing.
+        validation_split: share of the positive cells of `train` held back to choose by.
+        metric: what to choose by and where lists are cut off, such as "ndcg@20".
         seed: of random splits and of the bootstrap.
 
     Raises:
         ConfigError: the grid is empty, or names an unknown parameter or a value that cannot work,
-            or k is below 1; found before anything is trained.
-        DataError: the dataset is too small to be split twice.
+            or the metric is not one of ours; found before anything is trained.
+        DataError: the dataset is too small to be split.
     """
-    check_cutoff(k)
+    k = parse_cutoff(metric)
     combinations = _combine(recommender, grid)
-    split = split_for_training(dataset, test_split, seed)
-    validation = split_for_training(split.train, validation_split, seed)
-    stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), TEST_STAGE), 1.0))
+    validation = split_for_training(train, validation_split, seed)
+    last = () if test is None else (TEST_STAGE,)
+    stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), *last), 1.0))
     trials: list[Trial] = []
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", newline="", encoding="utf-8") as file:
         for parameters in combinations:
             trials.append(_measure(recommender, parameters, validation, k, seed, stages))
             _append_row(file, trials[-1], with_header=len(trials) == 1)
-    trials.sort(key=lambda trial: -trial.metrics[f"precision@{k}"]["mean"])
+    trials.sort(key=lambda trial: -trial.metrics[metric]["mean"])
+    if test is None:
+        return TuningResult(recommender, tuple(trials), None, None)
 
     stages.update(TEST_STAGE)
-    chosen = make_recommender(recommender, **trials[0].parameters).fit(split.train)
-    test = evaluate(chosen, split, k=k, seed=seed, progress=stages.within(TEST_STAGE))
-    baseline = evaluate(make_recommender(BASELINE).fit(split.train), split, k=k, seed=seed)
-    return TuningResult(recommender, tuple(trials), test, baseline)
+    chosen = make_recommender(recommender, **trials[0].parameters).fit(train)
+    tested = evaluate(chosen, test, k=k, seed=seed, progress=stages.within(TEST_STAGE))
+    baseline = evaluate(make_recommender(BASELINE).fit(train), test, k=k, seed=seed)
+    return TuningResult(recommender, tuple(trials), tested, baseline)
 
 
 def _combine(recommender: str, grid: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.public_split import FileFormat, detect_format, load_public_split
+from recsys.datasets.public_split import (
+    FileFormat,
+    detect_format,
+    load_public_split,
+    load_public_train,
+)
 from recsys.datasets.splits import Split
 from recsys.errors import DataError
 
@@ -30,6 +35,26 @@ def test_lists_become_cells_of_weight_one(tmp_path: Path) -> None:
     assert split.test.toarray().tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, 1, 1, 0]]
     assert split.train.last_event_at is None
     assert split.strategy == "public split train.txt / test.txt"
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("0 2 10 1\n1 10\n\n2 1\n", "0 99\n"), ("a\tx\t5\na\ty\t-1\nb\tx\n", "a\tz\t4\n")]
+)
+def test_a_train_file_by_itself_is_read_as_with_its_test_file(tmp_path: Path, train: str, test: str) -> None:
+    with_test = load(tmp_path, train, test).train
+
+    alone = load_public_train(tmp_path / "train.txt")
+
+    assert alone.item_mapping.ids == with_test.item_mapping.ids
+    assert alone.user_mapping.ids == with_test.user_mapping.ids
+    assert (alone.user_items != with_test.user_items).nnz == 0
+
+
+def test_a_train_file_of_dislikes_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a x -1\na y -2\n")
+
+    with pytest.raises(DataError, match="dislikes"):
+        load_public_train(tmp_path / "train.txt")
 
 
 def test_triples_carry_ratings_and_a_dislike_is_never_relevant(tmp_path: Path) -> None:

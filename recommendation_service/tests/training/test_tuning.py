@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from recsys.cli import main
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import split_for_training
 from recsys.datasets.user_items import Dataset
@@ -40,7 +42,13 @@ def taste_world(n_users: int = 60, n_items: int = 40, *, with_times: bool = True
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[TuningResult, Path]:
     csv_path = tmp_path_factory.mktemp("tuning") / "logs" / "als_grid.csv"
-    return grid_search(taste_world(), "als", GRID, output=csv_path, k=5), csv_path
+    return search(taste_world(), GRID, csv_path, metric="precision@5"), csv_path
+
+
+def search(dataset: Dataset, grid: dict[str, list[object]], output: Path, **options: Any) -> TuningResult:
+    """A search with the last fifth of the dataset as the test."""
+    split = split_for_training(dataset, 0.2, seed=options.get("seed", 0))
+    return grid_search(split.train, "als", grid, output=output, test=split, **options)
 
 
 def test_every_combination_is_tried_and_the_best_by_precision_comes_first(
@@ -68,6 +76,8 @@ def test_trials_are_measured_on_validation_and_the_chosen_one_tested_on_what_no_
     assert result.best.metrics == expected.metrics
     assert result.best.protocol == expected.protocol
     on_test = make_recommender("als", **result.best.parameters).fit(split.train)
+    assert result.test is not None
+    assert result.baseline is not None
     assert result.test.to_json() == evaluate(on_test, split, k=5).to_json()
     assert result.baseline.recommender == "popularity"
     assert result.test.protocol != result.best.protocol
@@ -110,6 +120,7 @@ def test_the_report_shows_trials_choice_and_test_with_their_protocols(
         "popularity",
         "als",
     ]
+    assert result.baseline is not None
     assert f"Protocol: {result.baseline.protocol}" in tested
 
 
@@ -119,9 +130,42 @@ def test_the_best_of_a_metric_is_its_highest_mean(tuned: tuple[TuningResult, Pat
     assert result.best_by("map@5").metrics["map@5"]["mean"] == max(means)
 
 
+def test_it_chooses_by_the_metric_asked_for(tmp_path: Path) -> None:
+    grid = {"factors": [2, 8], "regularization": [0.01, 3.0, 100.0]}
+
+    result = search(taste_world(), grid, tmp_path / "grid.csv", metric="ndcg@3")
+
+    means = [trial.metrics["ndcg@3"]["mean"] for trial in result.trials]
+    assert means == sorted(means, reverse=True)
+    assert means[0] > means[-1]
+
+
+def test_without_a_test_set_the_choice_is_reported_and_nothing_tested(tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    result = grid_search(
+        taste_world(),
+        "als",
+        {"factors": [2, 4]},
+        output=tmp_path / "grid.csv",
+        progress=lambda report: stages.append(report.stage),
+    )
+
+    assert result.test is None
+    assert "testing the best" not in stages
+    assert result.report().splitlines()[-1] == f"chosen on validation: {result.best.describe()}"
+
+
+@pytest.mark.parametrize("metric", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "speed@10", "", "@10"])
+def test_a_metric_that_is_not_one_is_refused(tmp_path: Path, metric: str) -> None:
+    with pytest.raises(ConfigError, match=r"such as ndcg@20|whole number from 1"):
+        grid_search(taste_world(), "als", GRID, output=tmp_path / "grid.csv", metric=metric)
+    assert not (tmp_path / "grid.csv").exists()
+
+
 def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None:
     reports: list[ProgressReport] = []
-    grid_search(taste_world(), "als", GRID, output=tmp_path / "grid.csv", progress=reports.append)
+    search(taste_world(), GRID, tmp_path / "grid.csv", progress=reports.append)
 
     stages = list(dict.fromkeys(report.stage for report in reports))
     assert stages[0] == "trying factors=2 regularization=0.01"
@@ -132,9 +176,10 @@ def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None
 
 def test_without_times_the_parts_are_drawn_at_random(tmp_path: Path) -> None:
     dataset = taste_world(with_times=False)
-    result = grid_search(dataset, "als", {"factors": [4]}, output=tmp_path / "grid.csv", seed=3)
+    result = search(dataset, {"factors": [4]}, tmp_path / "grid.csv", seed=3)
 
     assert "at random (seed 3)" in result.best.protocol
+    assert result.test is not None
     assert "at random (seed 3)" in result.test.protocol
 
 
@@ -162,3 +207,38 @@ def test_a_dataset_too_small_to_split_twice_is_refused(tmp_path: Path) -> None:
     tiny = Dataset(csr_matrix(np.array([[1, 0], [0, 1]], np.float32)), ids, ids)
     with pytest.raises(DataError, match="positive cells to learn from"):
         grid_search(tiny, "als", {"factors": [2]}, output=tmp_path / "grid.csv")
+
+
+def write_lists(path: Path, user_items: csr_matrix) -> Path:
+    """A file of a public split: a user and the items of one row a line."""
+    rows = (user_items[user].indices for user in range(user_items.shape[0]))
+    lines = (" ".join(map(str, (user, *items))) for user, items in enumerate(rows) if len(items))
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_the_command_searches_a_public_split_and_tests_only_where_a_test_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = split_for_training(taste_world(with_times=False), 0.2, seed=0)
+    train = write_lists(tmp_path / "train.txt", split.train.user_items)
+    test = write_lists(tmp_path / "test.txt", split.test)
+    command = ["tune", "als", "--train", str(train), "--validation-split", "0.1", "--metric", "ndcg@5"]
+    command += ["--grid", "engine=irspack", "factors=2,4", "--output", str(tmp_path / "grid.csv")]
+
+    assert main(command) == 0
+    untested = capsys.readouterr().out
+    assert main([*command, "--test", str(test)]) == 0
+    tested = capsys.readouterr().out
+
+    assert "10% of the positive cells at random" in untested
+    assert "Protocol" not in untested
+    assert "Protocol: public split train.txt / test.txt" in tested
+    assert tested.splitlines()[1].split()[:2] == untested.splitlines()[1].split()[:2]
+
+
+def test_the_command_refuses_a_test_file_without_its_train_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", "als", "--test", str(tmp_path / "test.txt")]) == 1
+    assert "name its --train too" in capsys.readouterr().err
