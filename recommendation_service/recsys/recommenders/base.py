@@ -36,6 +36,11 @@ class Recommender(ABC):
     config: SectionConfig
     n_items: int = 0
 
+    @classmethod
+    def why_not_fit(cls, dataset: Dataset) -> str | None:
+        """None when it can learn from a dataset, else what is missing, in a few words."""
+        return None
+
     @abstractmethod
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn from a dataset; a fitted object is never fitted again, make a new one.
@@ -213,8 +218,10 @@ class VectorRecommender(Recommender):
     def search(self) -> InnerProductSearch:
         """The search over the item vectors: a full scan unless `search_by` gave it a norm order."""
         vectors = self.item_vectors()
-        if self._search is None or self._search.vectors is not vectors:
+        if self._search is None:
             self._search = InnerProductSearch(vectors)
+        elif self._search.vectors is not vectors:  # startups were appended to a copy of this recommender
+            self._search = self._search.extended(vectors)
         return self._search
 
     def search_by(self, norm_order: NormOrder) -> None:

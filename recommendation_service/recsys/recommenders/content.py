@@ -69,6 +69,11 @@ class ContentRecommender(Recommender):
         self.vectors: Float32Array = np.empty((0, 0), np.float32)
         self.popularity: Float32Array = np.empty(0, np.float32)
 
+    @classmethod
+    def why_not_fit(cls, dataset: Dataset) -> str | None:
+        """It needs texts."""
+        return None if dataset.catalogue is not None else "the dataset has no catalogue.parquet"
+
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn the text model from the whole catalogue, and popularity from the acts.
 

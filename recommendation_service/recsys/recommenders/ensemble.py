@@ -2,9 +2,10 @@
 
 Raw scores of two models cannot be compared. Divided by their deviation over all items they can, user
 by user: score = share * als / deviation + (1 - share) * two_tower / deviation. The mean that a
-standard score subtracts is the same for every item of a user, so leaving it out changes no order.
-What remains is one inner product: the parts' vectors side by side. A deviation needs no scan
-either, for the variance of u.y over all items is u C u with C the covariance of the item vectors.
+standard score subtracts is the same for every item of a user, so leaving it out changes no order;
+an item that als does not know stands there with the mean of all that it knows. What remains is one
+inner product: the parts' vectors side by side. A deviation needs no scan either, for the variance
+of u.y over all items is u C u with C the covariance of the item vectors.
 Linear combination of standardized scores: Fox and Shaw, TREC-2, 1994; Aslam and Montague, SIGIR 2001.
 """
 
@@ -28,6 +29,7 @@ from recsys.types import Float32Array, Float64Array, History, Int32Array, Progre
 
 COVARIANCE_FILES = {"als": "ensemble_als_covariance.npy", "two_tower": "ensemble_two_tower_covariance.npy"}
 VECTORS_FILE = "ensemble_item_vectors.npy"
+MEAN_FILE = "ensemble_als_mean.npy"
 MIN_DEVIATION = 1e-9
 ROWS_AT_ONCE = 65_536
 
@@ -55,6 +57,7 @@ class EnsembleRecommender(VectorRecommender):
         self.als: VectorRecommender | None = None
         self.two_tower: VectorRecommender | None = None
         self.vectors: Float32Array = np.empty((0, 0), np.float32)
+        self._mean_of_als: Float32Array = np.empty(0, np.float32)
         self._covariances: Mapping[str, Float64Array] = {}
 
     def attach(self, recommenders: Mapping[str, Recommender]) -> None:
@@ -81,7 +84,8 @@ class EnsembleRecommender(VectorRecommender):
             "als": covariance(als.item_vectors()),
             "two_tower": covariance(two_tower.item_vectors()),
         }
-        self.vectors = _side_by_side(als.item_vectors(), two_tower.item_vectors())
+        self._mean_of_als = als.item_vectors().mean(axis=0)
+        self.vectors = _side_by_side(als.item_vectors(), two_tower.item_vectors(), self._mean_of_als)
         return self
 
     def with_share(self, als_share: float) -> Self:
@@ -92,12 +96,14 @@ class EnsembleRecommender(VectorRecommender):
 
     def with_new_items(self, items: Sequence[CatalogueItem]) -> Self:
         """The same with startups appended that it was not trained on; als knows nothing of them."""
-        als, two_tower = self._both()
+        _, two_tower = self._both()
         extended = copy(self)
         extended.two_tower = two_tower.with_new_items(items)
         new = extended.two_tower.item_vectors()[self.n_items :]
-        nothing = np.empty((0, als.item_vectors().shape[1]), np.float32)
-        extended.vectors = np.concatenate((self.vectors, _side_by_side(nothing, new)))
+        nobody_acted = _side_by_side(
+            np.empty((0, len(self._mean_of_als)), np.float32), new, self._mean_of_als
+        )
+        extended.vectors = np.concatenate((self.vectors, nobody_acted))
         extended.n_items = self.n_items + len(new)
         return extended
 
@@ -114,7 +120,7 @@ class EnsembleRecommender(VectorRecommender):
         return np.concatenate((weights[0] * of_als, weights[1] * of_two_tower)).astype(np.float32)
 
     def item_vectors(self) -> Float32Array:
-        """(n_items, d_als + d_two_tower) float32; zeros for als where nobody had acted on a startup."""
+        """(n_items, d_als + d_two_tower) float32; als's mean item where nobody had acted on a startup."""
         self.check_fitted()
         return self.vectors
 
@@ -152,6 +158,7 @@ class EnsembleRecommender(VectorRecommender):
         """Write the vectors side by side and the covariances; the parts write their own files."""
         self.check_fitted()
         np.save(folder / VECTORS_FILE, self.vectors)
+        np.save(folder / MEAN_FILE, self._mean_of_als)
         for part, file in COVARIANCE_FILES.items():
             np.save(folder / file, self._covariances[part])
         return {"als_share": self.config.als_share}
@@ -163,6 +170,7 @@ class EnsembleRecommender(VectorRecommender):
         recommender._covariances = {
             part: load_array(folder / file) for part, file in COVARIANCE_FILES.items()
         }
+        recommender._mean_of_als = load_array(folder / MEAN_FILE)
         d = sum(len(matrix) for matrix in recommender._covariances.values())
         recommender.vectors = load_array(folder / VECTORS_FILE, columns=d)
         recommender.n_items = len(recommender.vectors)
@@ -199,9 +207,12 @@ def _deviation(user: Float32Array, item_covariance: Float64Array) -> float:
     return float(np.sqrt(variance)) if variance > MIN_DEVIATION**2 else np.inf
 
 
-def _side_by_side(of_als: Float32Array, of_two_tower: Float32Array) -> Float32Array:
+def _side_by_side(
+    of_als: Float32Array, of_two_tower: Float32Array, mean_of_als: Float32Array
+) -> Float32Array:
     """(n_items, d) float32; als knows the first rows only."""
-    vectors = np.zeros((len(of_two_tower), of_als.shape[1] + of_two_tower.shape[1]), np.float32)
-    vectors[: len(of_als), : of_als.shape[1]] = of_als
-    vectors[:, of_als.shape[1] :] = of_two_tower
+    vectors = np.empty((len(of_two_tower), len(mean_of_als) + of_two_tower.shape[1]), np.float32)
+    vectors[: len(of_als), : len(mean_of_als)] = of_als
+    vectors[len(of_als) :, : len(mean_of_als)] = mean_of_als
+    vectors[:, len(mean_of_als) :] = of_two_tower
     return vectors

@@ -153,6 +153,15 @@ class TwoTowerRecommender(VectorRecommender):
         self.learning_curve: list[dict[str, float]] = []
         self._towers: Towers | None = None
 
+    @classmethod
+    def why_not_fit(cls, dataset: Dataset) -> str | None:
+        """It learns to tell a like from another, or from interests."""
+        likes = np.diff(dataset.positive.indptr)
+        if (likes > 1).any():
+            return None
+        acted_once = (dataset.history(int(user)) for user in np.flatnonzero(likes))
+        return None if any(one.interests for one in acted_once) else "nobody has two positive acts"
+
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Train exactly `epochs` epochs.
 

@@ -16,7 +16,7 @@ import numpy as np
 from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.publish import Trained, publish_release, served_for
-from recsys.config import SectionConfig
+from recsys.config import SectionConfig, read_section
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.errors import ArtifactError, ConfigError, DataError
@@ -27,7 +27,7 @@ from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
-from recsys.recommenders.table import RECOMMENDERS
+from recsys.recommenders.table import RECOMMENDERS, recommender_class
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -102,10 +102,11 @@ def train_and_publish(
     """
     started = time.monotonic()
     check_user_items(dataset.user_items)
-    names, warnings = _choose_recommenders(dataset, plan)
-    stages = StagedProgress(progress, _stage_costs(names, measured=plan.test_split > 0))
     split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
-    choices = _choose(names, split.train if split else dataset, plan, stages, warnings)
+    learned_from = split.train if split else dataset
+    names, warnings = _choose_recommenders(plan, learned_from)
+    stages = StagedProgress(progress, _stage_costs(names, measured=plan.test_split > 0))
+    choices = _choose(names, learned_from, plan, stages, warnings)
     overrides = merged(plan.overrides, choices.overrides)
     evaluations: dict[str, Evaluation] = {}
     ranges: dict[str, dict[str, Any]] = {}
@@ -133,13 +134,21 @@ def train_and_publish(
     return TrainingResult(release.version, evaluations, tuple(warnings), seconds)
 
 
-def _choose_recommenders(dataset: Dataset, plan: TrainingPlan) -> tuple[list[str], list[str]]:
-    """The baseline first, parts before what they make; without what the dataset cannot feed."""
-    names = with_parts((BASELINE, *plan.recommenders))
-    if "content" not in names or dataset.catalogue is not None:
-        return names, []
-    names.remove("content")
-    return names, ["content is not trained: the dataset has no catalogue.parquet; cold users get popularity."]
+def _choose_recommenders(plan: TrainingPlan, learned_from: Dataset) -> tuple[list[str], list[str]]:
+    """The baseline first, parts before what they make; and why what the dataset cannot feed is left out."""
+    names: list[str] = []
+    warnings: list[str] = []
+    for name in with_parts((BASELINE, *plan.recommenders)):
+        recommender = recommender_class(name)
+        lacking = [part for part in recommender.parts if part not in names]
+        why_not = f"{lacking[0]} is not" if lacking else recommender.why_not_fit(learned_from)
+        if why_not is None:
+            names.append(name)
+        else:
+            warnings.append(
+                f"{name} is not trained: {why_not}; who would be given it gets the next one down."
+            )
+    return names, warnings
 
 
 def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
@@ -242,13 +251,16 @@ def _put_together(
     if served is None or served.manifest is None or not parts <= set(fitted) | set(served.recommenders):
         return []
     before = served.manifest.recommenders.get("ensemble")
+    if before is None and "ensemble" not in read_section(TrainingPlan.section)["recommenders"]:
+        return []
     recipe = {**(before.recipe if before else {}), **overrides.get("ensemble", {})}
     ensemble = EnsembleRecommender(EnsembleConfig.default(**recipe))
     ensemble.attach({**served.recommenders, **fitted})
     ensemble.fit(dataset)
     warnings.append(
         f"The ensemble is put together from what is new and what is served, als_share "
-        f"{ensemble.config.als_share:g} as before, and not measured; ./train_all_models.sh does both."
+        f"{ensemble.config.als_share:g} as {'before' if before else 'configured'}, and not measured; "
+        "./train_all_models.sh chooses and measures it."
     )
     ranges = _score_range(ensemble, dataset, np.arange(dataset.n_users))
     return [Trained(ensemble, asdict(ensemble.config), 0.0, peak_memory_mb(), score_range=ranges)]

@@ -219,6 +219,25 @@ def test_the_ensemble_is_put_together_anew_when_one_part_is_trained_alone(
     assert ensemble.item_vectors().shape[1] == 3 + 4
 
 
+def test_where_nobody_has_two_acts_the_others_are_trained_and_it_is_said(
+    train: Callable[..., TrainingResult], world: Dataset, tmp_path: Path
+) -> None:
+    one_each = replace(
+        world,
+        user_items=csr_matrix(np.eye(6, dtype=np.float32)),
+        user_mapping=IdMap(f"u{user}" for user in range(6)),
+        item_mapping=IdMap(world.item_mapping.ids[:6]),
+        last_event_at=None,
+        event_types=None,
+    )
+
+    result = train(one_each, test_split=0)
+
+    assert set(open_current(tmp_path / "models").recommenders) == {"popularity", "content", "als"}
+    assert any(w.startswith("two_tower is not trained: nobody has two positive") for w in result.warnings)
+    assert any(w.startswith("ensemble is not trained: two_tower is not") for w in result.warnings)
+
+
 def test_data_too_small_for_a_validation_part_is_trained_as_configured(
     train: Callable[..., TrainingResult], world: Dataset
 ) -> None:
