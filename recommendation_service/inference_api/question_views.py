@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apiflask import APIBlueprint
-from flask import current_app
+from flask import Response, current_app
 
 from inference_api.question_schemas import (
     AudienceQuery,
@@ -30,7 +28,7 @@ questions = APIBlueprint("questions", __name__, tag="Questions")
 @questions.doc(
     summary="A list for a visitor nobody knows", responses=[400, 401, 413, 503], security=ASKS_FOR_KEY
 )
-def recommend_session(json_data: SessionBody) -> dict[str, Any]:
+def recommend_session(json_data: SessionBody) -> Response:
     """From the startups of one visit, routed by their number as a user's acts are; nothing is stored."""
     session = Session(json_data.startup_ids, json_data.types, json_data.weights, json_data.interests)
     answer = _questions().recommend_session(session, steering_of_body(json_data))
@@ -41,7 +39,7 @@ def recommend_session(json_data: SessionBody) -> dict[str, Any]:
 @questions.input(SimilarQuery, location="query")
 @questions.output(StartupList)
 @questions.doc(summary="The startups most like one", responses=[401, 404, 503], security=ASKS_FOR_KEY)
-def similar(query_data: SimilarQuery) -> dict[str, Any]:
+def similar(query_data: SimilarQuery) -> Response:
     """By who chose them and by their texts, each counting alike; by texts alone where few acted on it."""
     answer = _questions().similar(query_data.startup_id, limit=query_data.limit, method=query_data.method)
     return counted("similar", answer)
@@ -53,7 +51,7 @@ def similar(query_data: SimilarQuery) -> dict[str, Any]:
 @questions.doc(
     summary="The users most likely to act on a startup", responses=[401, 404, 503], security=ASKS_FOR_KEY
 )
-def audience(query_data: AudienceQuery) -> dict[str, Any]:
+def audience(query_data: AudienceQuery) -> Response:
     """Without those who acted on it, its owner, and who opted out."""
     return counted("audience", _questions().audience(query_data.startup_id, limit=query_data.limit))
 
@@ -64,7 +62,7 @@ def audience(query_data: AudienceQuery) -> dict[str, Any]:
 @questions.doc(
     summary="Where a startup stands for a user, and why", responses=[401, 404, 503], security=ASKS_FOR_KEY
 )
-def explain(query_data: ExplainQuery) -> dict[str, Any]:
+def explain(query_data: ExplainQuery) -> Response:
     """The score taken apart, and the rules that keep the startup out of the list, if any."""
     answer = _questions().explain(query_data.user_id, query_data.startup_id, steering_of_query(query_data))
     return counted("explain", answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, request
+from flask import Response, current_app, jsonify, request
 
 from inference_api.metrics import Countable, count_answer, render_metrics
 from inference_api.schemas import (
@@ -37,7 +37,7 @@ ASKS_FOR_KEY: list[str | dict[str, list[Any]]] = [{"ServiceKey": []}, {"ServiceK
 @lists.input(RecommendQuery, location="query")
 @lists.output(Recommendations)
 @lists.doc(summary="The startups to show a user next", responses=[401, 503], security=ASKS_FOR_KEY)
-def recommend(query_data: RecommendQuery) -> dict[str, Any]:
+def recommend(query_data: RecommendQuery) -> Response:
     """Chosen by what the user did up to now: `method_used` names who answered."""
     return counted("recommend", _router().recommend(query_data.user_id, steering_of_query(query_data)))
 
@@ -50,7 +50,7 @@ def recommend(query_data: RecommendQuery) -> dict[str, Any]:
     responses=[400, 401, 413, 503],
     security=ASKS_FOR_KEY,
 )
-def recommend_by_body(json_data: RecommendBody) -> dict[str, Any]:
+def recommend_by_body(json_data: RecommendBody) -> Response:
     """As GET /recommend."""
     return counted("recommend", _router().recommend(json_data.user_id, steering_of_body(json_data)))
 
@@ -59,7 +59,7 @@ def recommend_by_body(json_data: RecommendBody) -> dict[str, Any]:
 @lists.input(ListQuery, location="query")
 @lists.output(StartupList)
 @lists.doc(summary="The startups most people liked lately", responses=[401, 503], security=ASKS_FOR_KEY)
-def popular(query_data: ListQuery) -> dict[str, Any]:
+def popular(query_data: ListQuery) -> Response:
     """The same for everybody."""
     return counted("popular", _router().popular(limit=query_data.limit))
 
@@ -116,10 +116,13 @@ def steering_of_body(body: SteeredBody) -> Steering:
     return body.steering(exclude=body.exclude, **{field: getattr(body, field) for field in CODED_FIELDS})
 
 
-def counted(endpoint: str, answer: Countable) -> dict[str, Any]:
-    """The answer as JSON takes it, told to the metrics."""
+def counted(endpoint: str, answer: Countable) -> Response:
+    """The answer as JSON, told to the metrics.
+
+    A response and not a dictionary: apiflask would check with every answer what we made ourselves.
+    """
     count_answer(endpoint, answer)
-    return answer.to_json()
+    return jsonify(answer.to_json())
 
 
 def _given(parameter: str) -> list[str]:

@@ -18,6 +18,16 @@ class RankedStartup:
     source: str
     reason: str
 
+    def to_json(self) -> dict[str, Any]:
+        """The place as plain values."""
+        return {
+            "id": self.id,
+            "rank": self.rank,
+            "score": self.score,
+            "source": self.source,
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RankedList:
@@ -31,7 +41,13 @@ class RankedList:
 
     def to_json(self) -> dict[str, Any]:
         """The list as plain values."""
-        return {**_fields(self), "startups": [_fields(startup) for startup in self.startups]}
+        return {
+            "startups": [startup.to_json() for startup in self.startups],
+            "method_used": self.method_used,
+            "model_version": self.model_version,
+            "recommendation_id": self.recommendation_id,
+            "degraded": self.degraded,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,15 @@ class Answer(RankedList):
     @classmethod
     def from_list(cls, made: RankedList, user_id: str, interaction_count: int) -> Self:
         """The same list as an answer for a user."""
-        return cls(**_fields(made), user_id=user_id, interaction_count=interaction_count)
+        return cls(
+            startups=made.startups,
+            method_used=made.method_used,
+            model_version=made.model_version,
+            recommendation_id=made.recommendation_id,
+            degraded=made.degraded,
+            user_id=user_id,
+            interaction_count=interaction_count,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +134,6 @@ def join_reasons(*reasons: str | None) -> str | None:
     return "; ".join(given) or None
 
 
-def _fields(made: RankedList | RankedStartup | AudienceList | LikelyUser) -> dict[str, Any]:
+def _fields(made: AudienceList | LikelyUser) -> dict[str, Any]:
     """As `asdict`, without copying what cannot change."""
     return {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}

@@ -136,7 +136,7 @@ class LiveCatalogueStore:
     def version(self) -> int:
         """The number that moves with every change; 0 when nothing was ever written."""
         with redis_faults_as_unavailable("reading the catalogue version"):
-            return _version(cast("str | None", self._client.get(VERSION_KEY)))
+            return as_version(cast("str | None", self._client.get(VERSION_KEY)))
 
     def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
         """All of it, as of one moment; an entry that cannot be read is logged and counts as inactive.
@@ -170,7 +170,7 @@ class LiveCatalogueStore:
             return None
         startups, unreadable = _startups_from_json(texts)
         return LiveCatalogue(
-            _version(version),
+            as_version(version),
             mark is not None,
             frozenset(inactive) | unreadable,
             owners,
@@ -180,7 +180,12 @@ class LiveCatalogueStore:
         )
 
 
-def _version(text: str | None) -> int:
+def as_version(text: str | None) -> int:
+    """The number under VERSION_KEY; 0 when there is nothing.
+
+    Raises:
+        UnavailableError: it is no number.
+    """
     if text is None:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_VERSION_DIGITS):

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import starmap
+from typing import Any, NamedTuple, cast
 
 import redis
 
@@ -43,8 +44,7 @@ return 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCell:
+class LiveCell(NamedTuple):
     """What a user did to one startup: the signed cell, when last (UTC s), which types (bit mask)."""
 
     startup_id: str
@@ -118,11 +118,16 @@ class LiveProfileStore:
         No profile under the mark is a user who did nothing; without it nothing is known. The mark
         is another one whenever everything that Redis should hold has been made sure of anew.
         """
+        profile, mark, _ = self.fetch_beside(user_id, READY_KEY)
+        return profile, mark
+
+    def fetch_beside(self, user_id: str, key: str) -> tuple[LiveProfile | None, str | None, str | None]:
+        """As `fetch_with_mark`, with what another key holds, in the same round trip."""
         with redis_faults_as_unavailable("fetching a live profile"), _undecodable_as_unreadable(user_id):
-            text, mark = cast("list[str | None]", self._client.mget(_key(user_id), READY_KEY))
+            text, mark, beside = cast("list[str | None]", self._client.mget(_key(user_id), READY_KEY, key))
             if text is None and mark is not None:
                 self._check_absent(user_id)
-        return (None if text is None else _from_json(user_id, text)), mark
+        return (None if text is None else _from_json(user_id, text)), mark, beside
 
     def fetch_many(self, user_ids: Sequence[str]) -> tuple[dict[str, LiveProfile | None], str | None]:
         """The profiles of many users and the ready mark, in one round trip.
@@ -238,7 +243,7 @@ def _from_json(user_id: str, text: str) -> LiveProfile:
             user_id=user_id,
             version=_whole_number(fields["version"]),
             interaction_count=_whole_number(fields["interaction_count"]),
-            cells=tuple(LiveCell(*cell) for cell in fields["cells"]),
+            cells=tuple(starmap(LiveCell, fields["cells"])),
             interests=_texts(fields["interests"]),
             opted_out=_truth(fields["opted_out"]),
             last_event_id=_whole_number(fields["last_event_id"]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from recsys.errors import UnavailableError
 from recsys.recommenders.base import VectorRecommender
 from recsys.serving.answers import join_reasons
 from recsys.serving.explanations import Asker
-from recsys.serving.live_catalogue import LiveCatalogueStore
+from recsys.serving.live_catalogue import VERSION_KEY, LiveCatalogueStore, as_version
 from recsys.serving.live_profile import LiveProfile, LiveProfileStore, UnreadableProfileError
 from recsys.serving.seen import DatedActs
 from recsys.serving.served import Served, ServedCatalogue
@@ -58,10 +59,16 @@ class LiveState:
         self._mark: str | None = None
         self._was_away = False
 
-    def of_catalogue(self, release: Release) -> tuple[Served, str | None]:
-        """What can be offered now, and what an answer made from it must admit to."""
+    def of_catalogue(
+        self, release: Release, read_version: Callable[[], int] | None = None
+    ) -> tuple[Served, str | None]:
+        """What can be offered now, and what an answer made from it must admit to.
+
+        Args:
+            read_version: gives the version of the live catalogue; by default Redis is asked.
+        """
         try:
-            self._catalogue.refresh()
+            self._catalogue.refresh(read_version)
         except UnavailableError as error:
             self._note(error)
             return self._catalogue.served(release), CATALOGUE_UNAVAILABLE
@@ -77,7 +84,7 @@ class LiveState:
         admit that acts may be missing until Django marks it anew.
         """
         try:
-            profile, mark = self._profiles.fetch_with_mark(user_id)
+            profile, mark, version = self._profiles.fetch_beside(user_id, VERSION_KEY)
         except UnreadableProfileError:
             served, _ = self.of_catalogue(release)
             return served, state_in_release(release, user_id, UNREADABLE_PROFILE)
@@ -86,7 +93,7 @@ class LiveState:
             served = self._catalogue.served(release)
             return served, state_in_release(release, user_id, STORE_UNAVAILABLE)
         behind = MAY_BE_BEHIND if self._is_behind(mark) else None
-        served, degraded = self.of_catalogue(release)
+        served, degraded = self.of_catalogue(release, partial(as_version, version))
         degraded = join_reasons(behind, degraded)
         if profile is not None:
             return served, _state_of_profile(served, profile, degraded)
@@ -146,10 +153,9 @@ _NOTHING: Int32Array = np.empty(0, np.int32)
 def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None) -> UserState:
     indices = served.items.indices([cell.startup_id for cell in profile.cells])
     known = indices >= 0  # a startup deleted since is in nobody's index space
-    cells = [cell for cell, is_known in zip(profile.cells, known, strict=True) if is_known]
-    type_masks = np.array([cell.type_mask for cell in cells], np.uint8)
-    last_event_at = np.array([cell.last_event_at for cell in cells], np.float64)
-    weights = np.array([cell.weight for cell in cells], np.float32)
+    type_masks = np.array([cell.type_mask for cell in profile.cells], np.uint8)[known]
+    last_event_at = np.array([cell.last_event_at for cell in profile.cells], np.float64)[known]
+    weights = np.array([cell.weight for cell in profile.cells], np.float32)[known]
     history = History(indices[known], weights, last_event_at, profile.interests)
     older = served.items.indices(profile.older)
     acted_on = np.concatenate((history.item_indices, older[older >= 0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -174,13 +174,16 @@ class ServedCatalogue:
         self._failure: UnavailableError | None = None
         self._retry_at_s = 0.0
 
-    def refresh(self) -> None:
+    def refresh(self, read_version: Callable[[], int] | None = None) -> None:
         """Fetch the live catalogue if it changed.
+
+        Args:
+            read_version: gives the store's version; by default the store is asked.
 
         Raises:
             UnavailableError: Redis cannot be asked; what was known last stays.
         """
-        if self._store.version() != self._live.version:
+        if (read_version or self._store.version)() != self._live.version:
             with self._lock:
                 if self._store.version() != self._live.version:
                     self._fetch()

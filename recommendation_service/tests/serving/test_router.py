@@ -697,3 +697,17 @@ def test_a_new_release_changes_the_version_and_nothing_else(
     after = router.recommend("anna")
     assert before.model_version != after.model_version == second.version
     assert ids(before) == ids(after)
+
+
+def test_an_answer_asks_redis_once(
+    router: Router, act: Callable[..., LiveProfile], redis_client: redis.Redis
+) -> None:
+    act("anna", ["s00", "s02", "s04", "s06", "s08"])
+    router.recommend("anna")
+    redis_client.config_resetstat()
+
+    router.recommend("anna")
+
+    calls = {name: stats["calls"] for name, stats in redis_client.info("commandstats").items()}
+    calls.pop("cmdstat_config|resetstat", None)
+    assert calls == {"cmdstat_mget": 1}
