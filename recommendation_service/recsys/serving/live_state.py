@@ -84,7 +84,7 @@ class LiveState:
         admit that acts may be missing until Django marks it anew.
         """
         try:
-            profile, mark, version = self._profiles.fetch_beside(user_id, VERSION_KEY)
+            profile, mark, read_version = self._fetch(user_id)
         except UnreadableProfileError:
             served, _ = self.of_catalogue(release)
             return served, state_in_release(release, user_id, UNREADABLE_PROFILE)
@@ -93,7 +93,7 @@ class LiveState:
             served = self._catalogue.served(release)
             return served, state_in_release(release, user_id, STORE_UNAVAILABLE)
         behind = MAY_BE_BEHIND if self._is_behind(mark) else None
-        served, degraded = self.of_catalogue(release, partial(as_version, version))
+        served, degraded = self.of_catalogue(release, read_version)
         degraded = join_reasons(behind, degraded)
         if profile is not None:
             return served, _state_of_profile(served, profile, degraded)
@@ -121,6 +121,18 @@ class LiveState:
         known = {user_id: profile for user_id, profile in profiles.items() if profile is not None}
         unreadable = {user_id: None for user_id in user_ids if user_id not in profiles}
         return {**known, **unreadable}, f"{NOT_SYNCED}: {as_of_release}"
+
+    def _fetch(self, user_id: str) -> tuple[LiveProfile | None, str | None, Callable[[], int] | None]:
+        """The profile, the mark, and what gives the catalogue's version: all in one round trip.
+
+        Where one of them cannot be read each is asked for by itself, so that the right one is told. So
+        is a version that is not there: MGET gives nothing for a key of another type either.
+        """
+        try:
+            profile, mark, version = self._profiles.fetch_beside(user_id, VERSION_KEY)
+        except UnreadableProfileError:
+            return *self._profiles.fetch_with_mark(user_id), None
+        return profile, mark, None if version is None else partial(as_version, version)
 
     def warm(self, release: Release) -> None:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
