@@ -19,7 +19,7 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.splits import Split
-from recsys.datasets.user_items import Dataset, check_user_items
+from recsys.datasets.user_items import Dataset, cells_where, check_user_items
 from recsys.errors import ArtifactError, DataError
 from recsys.features.text import TextModel
 from recsys.metrics.ranking import ranking_metrics, relevant_counts
@@ -252,7 +252,8 @@ class TwoTowerRecommender(VectorRecommender):
         interests = np.stack(
             [self._read_interests(dataset.history(user).interests) for user in range(dataset.n_users)]
         )
-        examples = Examples(dataset.user_items, text_vectors, interests)
+        cells = cells_where(dataset.user_items, dataset.user_items.data != 0)
+        examples = Examples(cells, text_vectors, interests)
         best: tuple[float, Towers] | None = None
         started = time.monotonic()
         for epoch, (loss, towers) in enumerate(train_epochs(examples, self.config, progress), start=1):

@@ -163,7 +163,9 @@ class CandidateDraw:
         drawn = self._rng.choice(self._liked, self._negatives, replace=False)
         items = np.unique(np.concatenate((batch.target_items, batch.disliked_items, drawn)))
         missed_as_target = (1.0 - self._share[items]) ** len(batch.target_items)
-        return Candidates(items, 1.0 - missed_as_target * (1.0 - self._negatives / len(self._liked)))
+        chance = 1.0 - missed_as_target * (1.0 - self._negatives / len(self._liked))
+        chance[np.isin(items, batch.disliked_items)] = 1.0  # there for certain, whoever else is scored
+        return Candidates(items, chance)
 
 
 class TwoTowerModel(torch.nn.Module):
@@ -334,8 +336,15 @@ def _threads_for(config: TwoTowerConfig, *, n_items: int) -> Iterator[None]:
     """All cores for large steps; in small ones threads wait for each other longer than they compute."""
     n_products = config.batch_users * min(config.negatives, n_items) * config.dimensions
     before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if n_products > SMALL_STEP else 1)
+    torch.set_num_threads(_n_cores() if n_products > SMALL_STEP else 1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _n_cores() -> int:
+    """Those this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

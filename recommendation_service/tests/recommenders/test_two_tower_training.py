@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, random_array
 
 from recsys.errors import DataError
 from recsys.progress import ignore_progress
+from recsys.recommenders.two_tower import LOSSES as LOSS_NAMES
 from recsys.recommenders.two_tower import TwoTowerConfig, TwoTowerRecommender
 from recsys.recommenders.two_tower_training import (
     MIN_DISLIKE,
@@ -213,7 +214,7 @@ def test_a_dislike_is_learned_to_count_below_zero() -> None:
     assert dislike >= MIN_DISLIKE
 
 
-@pytest.mark.parametrize("loss", ["softmax", "contrastive"])
+@pytest.mark.parametrize("loss", LOSS_NAMES)
 def test_the_loss_falls(loss: str) -> None:
     losses = [
         loss for loss, _ in train_epochs(make_examples(), configure(epochs=25, loss=loss), ignore_progress)
