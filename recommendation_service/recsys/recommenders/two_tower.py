@@ -54,6 +54,7 @@ class TwoTowerConfig(SectionConfig):
     learning_rate: float
     loss: str
     temperature: float
+    popularity_tilt: float
     margin: float
     negative_weight: float
     negatives: int
@@ -69,6 +70,7 @@ class TwoTowerConfig(SectionConfig):
         self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
         self.require(self.loss in LOSSES, "loss", " or ".join(LOSSES))
         self.require(self.temperature > 0, "temperature", "above zero")
+        self.require(-1 <= self.popularity_tilt <= 1, "popularity_tilt", "from -1 to 1")
         self.require(-1 <= self.margin < 1, "margin", "from -1 to below 1")
         self.require(self.negative_weight > 0, "negative_weight", "above zero")
         self.require(0 < self.history_share < 1, "history_share", "between 0 and 1")

@@ -137,10 +137,13 @@ def _draw_batches(examples: Examples, config: TwoTowerConfig, rng: np.random.Gen
 
 @dataclass(frozen=True)
 class Candidates:
-    """Item indices (n,) int64, ascending, and the chance (n,) each had to be among them."""
+    """Item indices (n,) int64, ascending; the chance (n,) each had to be among them; and `popularity`
+    (n,), the logarithm of how many times more people like it than like the mean item.
+    """
 
     items: Int64Array
     chance: Float64Array
+    popularity: Float64Array
 
     def columns(self, items: Int64Array) -> Int64Array:
         """Where items stand among the candidates; all must be there."""
@@ -153,19 +156,20 @@ class CandidateDraw:
     def __init__(self, n_users_of_item: Int64Array, negatives: int, rng: np.random.Generator) -> None:
         self._liked = np.flatnonzero(n_users_of_item)
         self._share = n_users_of_item / n_users_of_item.sum()
+        self._popularity = np.log(np.maximum(n_users_of_item, 1) / n_users_of_item[self._liked].mean())
         self._negatives, self._rng = negatives, rng
 
     def draw(self, batch: Batch) -> Candidates:
         """All liked items, or those to find, those disliked, and a uniform draw of `negatives`."""
         if self._negatives >= len(self._liked):
             items = np.union1d(self._liked, batch.disliked_items)
-            return Candidates(items, np.ones(len(items)))
+            return Candidates(items, np.ones(len(items)), self._popularity[items])
         drawn = self._rng.choice(self._liked, self._negatives, replace=False)
         items = np.unique(np.concatenate((batch.target_items, batch.disliked_items, drawn)))
         missed_as_target = (1.0 - self._share[items]) ** len(batch.target_items)
         chance = 1.0 - missed_as_target * (1.0 - self._negatives / len(self._liked))
         chance[np.isin(items, batch.disliked_items)] = 1.0  # there for certain, whoever else is scored
-        return Candidates(items, chance)
+        return Candidates(items, chance, self._popularity[items])
 
 
 class TwoTowerModel(torch.nn.Module):
@@ -251,10 +255,13 @@ def softmax_loss(
 ) -> Tensor:
     """Cross-entropy of finding each target among all candidates.
 
-    `scores` (n_users, n_candidates) are cosines. A disliked item counts as `dislike_negatives` wrong
-    ones: its pull is bounded, for all wrong ones together never pull more than the target does.
+    `scores` (n_users, n_candidates) are cosines. What a popular item has against it in training it has
+    in its favour when served (Menon et al., ICLR 2021, the other way round). A disliked item counts as
+    `dislike_negatives` wrong ones: its pull is bounded, for all wrong ones together never pull more than
+    the target does.
     """
-    logits = scores / config.temperature - torch.from_numpy(np.log(candidates.chance).astype(np.float32))
+    handicap = np.log(candidates.chance) + config.popularity_tilt * candidates.popularity
+    logits = scores / config.temperature - torch.from_numpy(handicap.astype(np.float32))
     found = logits[_cells(batch.target_rows, candidates.columns(batch.target_items))]
     counts = torch.zeros(logits.shape)  # the logarithm of how many wrong ones each candidate counts as
     disliked = _cells(batch.disliked_rows, candidates.columns(batch.disliked_items))

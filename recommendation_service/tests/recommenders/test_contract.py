@@ -19,7 +19,7 @@ SMALL = {
     "als": {"factors": 2, "iterations": 10, "alpha": 5.0, "regularization": 1.0},
     "content": {"dimensions": 4, "prior_weight": 5.0},  # five acts tell these circles apart
     "popularity": {},
-    "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8},
+    "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8, "learning_rate": 0.02},
 }
 
 

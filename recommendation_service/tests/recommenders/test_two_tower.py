@@ -18,7 +18,7 @@ from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.recommenders.two_tower import Towers, TwoTowerConfig, TwoTowerRecommender
 from recsys.types import History
 
-SMALL = {"dimensions": 8, "epochs": 30, "batch_users": 8}
+SMALL = {"dimensions": 8, "epochs": 30, "batch_users": 8, "learning_rate": 0.02}
 BANKS, ROBOTS = ("bank", "lending"), ("robot", "welding")
 
 

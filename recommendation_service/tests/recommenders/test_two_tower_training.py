@@ -44,7 +44,9 @@ def make_examples(seed: int = 3) -> Examples:
 
 
 def configure(**overrides: object) -> TwoTowerConfig:
-    return TwoTowerConfig.default(**{"dimensions": 5, "epochs": 2, "batch_users": 8, **overrides})
+    return TwoTowerConfig.default(
+        **{"dimensions": 5, "epochs": 2, "batch_users": 8, "learning_rate": 0.02, **overrides}
+    )
 
 
 @pytest.fixture
@@ -111,7 +113,9 @@ def test_who_is_known_by_nothing_positive_predicts_nothing() -> None:
 def softmax_by_hand(
     scores: np.ndarray, batch: Batch, candidates: Candidates, config: TwoTowerConfig
 ) -> float:
-    logits = scores / config.temperature - np.log(candidates.chance)
+    counts = make_examples().n_users_of_item()
+    liked = np.maximum(counts[candidates.items], 1) / counts[counts > 0].mean()
+    logits = scores / config.temperature - np.log(candidates.chance * liked**config.popularity_tilt)
     times = np.ones_like(scores)
     for row, item in cells(batch.disliked_rows, batch.disliked_items):
         times[row, candidates.items == item] = config.dislike_negatives
@@ -155,7 +159,9 @@ def contrastive_by_hand(
 def test_a_loss_is_what_a_loop_over_the_cells_gives(
     batch: Batch, loss: object, by_hand: object, negatives: int
 ) -> None:
-    config = configure(temperature=0.3, margin=0.1, negative_weight=7.0, dislike_negatives=3.0)
+    config = configure(
+        temperature=0.3, margin=0.1, negative_weight=7.0, dislike_negatives=3.0, popularity_tilt=0.4
+    )
     counts = make_examples().n_users_of_item()
     candidates = CandidateDraw(counts, negatives, np.random.default_rng(2)).draw(batch)
     scores = np.random.default_rng(4).uniform(-1, 1, (N_USERS, len(candidates.items))).astype(np.float32)

@@ -21,7 +21,9 @@ def served(
     world: Dataset, trained_world: tuple[Trained, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Served:
     """A release with a two-tower model too, and one startup created after it."""
-    two_tower = make_recommender("two_tower", dimensions=8, epochs=20, batch_users=16).fit(world)
+    two_tower = make_recommender(
+        "two_tower", dimensions=8, epochs=20, batch_users=16, learning_rate=0.02
+    ).fit(world)
     trained = Trained(two_tower, vars(two_tower.config), 0.0, 0.0, {}, {"mean": 0.5, "std": 0.3})
     known = [one for one in trained_world if one.recommender.name != "two_tower"]
     folder = tmp_path_factory.mktemp("with_two_tower")
