@@ -85,13 +85,16 @@ class Towers:
     """Both towers after training, float32; t is the length of a text vector, 0 without a catalogue.
 
     `inputs` (n_items, d) what an act on each item adds to a user's vector, times the weight of its
-    signal; `items` (n_items, d) what that vector is multiplied with, of length 1; `input_text` and
-    `item_text` (t, d) make both for a startup that has a text alone; `interests` (t, d) does so for a
-    user's own words; `signals` (2,) the exponent of a positive cell's weight, and what a dislike weighs.
+    signal; `items` (n_items, d) what that vector is multiplied with, of length 1; `popularity` (n_items,)
+    the logarithm of how many times more people like an item than the mean one; `input_text` and
+    `item_text` (t, d) make both vectors for a startup that has a text alone; `interests` (t, d) does so
+    for a user's own words; `signals` (2,) the exponent of a positive cell's weight, and what a dislike
+    weighs.
     """
 
     inputs: Float32Array
     items: Float32Array
+    popularity: Float32Array
     input_text: Float32Array
     item_text: Float32Array
     interests: Float32Array
@@ -107,7 +110,9 @@ class Towers:
         """Items appended that have (n, t) text vectors and nothing else."""
         inputs = np.concatenate((self.inputs, text_vectors @ self.input_text))
         items = np.concatenate((self.items, unit_rows(text_vectors @ self.item_text)))
-        return replace(self, inputs=inputs, items=items)
+        unpopular = np.full(len(text_vectors), self.popularity.min(), np.float32)
+        popularity = np.concatenate((self.popularity, unpopular))
+        return replace(self, inputs=inputs, items=items, popularity=popularity)
 
     def save(self, folder: Path) -> None:
         """Write one two_tower_<field>.npy a field."""
@@ -123,12 +128,19 @@ class Towers:
         """
         arrays = {
             name: np.asarray(
-                load_array(_tower_file(folder, name), columns=None if name == "signals" else dimensions)
+                load_array(
+                    _tower_file(folder, name),
+                    columns=None if name in ("signals", "popularity") else dimensions,
+                )
             )
             for name in _tower_names()
         }
         towers = cls(**arrays)
-        fit = len(towers.inputs) == len(towers.items) > 0 and towers.signals.shape == (2,)
+        fit = (
+            len(towers.inputs) == len(towers.items) > 0
+            and towers.popularity.shape == (len(towers.items),)
+            and towers.signals.shape == (2,)
+        )
         texts = {len(towers.input_text), len(towers.item_text), len(towers.interests)}
         if not fit or len(texts) != 1:
             raise ArtifactError(
@@ -142,7 +154,9 @@ class TwoTowerRecommender(VectorRecommender):
     """A user is the sum of what they did and want; the score is its product with an item's vector.
 
     The sum is divided by the root of the number of its parts, not by its own length: the order of
-    the items is the same, and each act's share of a score is exact.
+    the items is the same, and each act's share of a score is exact. With a `popularity_tilt` each vector
+    has one more number: an item's popularity, and the length of the user's vector, so that popularity
+    weighs as much against any user's cosines.
     """
 
     name: ClassVar[str] = "two_tower"
@@ -154,6 +168,7 @@ class TwoTowerRecommender(VectorRecommender):
         self.best_epoch = 0
         self.learning_curve: list[dict[str, float]] = []
         self._towers: Towers | None = None
+        self._item_vectors: Float32Array = np.empty((0, 0), np.float32)
 
     @classmethod
     def why_not_fit(cls, dataset: Dataset) -> str | None:
@@ -194,16 +209,17 @@ class TwoTowerRecommender(VectorRecommender):
         return "no positive act or interest two_tower knows"
 
     def user_vector(self, history: History) -> Float32Array:
-        """(dimensions,) the sum of the parts over the root of their number; zero when there is none."""
+        """(d,) the sum of the parts over the root of their number; zero when there is none."""
         vector: Float32Array = self._parts(history).sum(axis=0)
-        return vector
+        return np.append(vector, np.linalg.norm(vector)) if self._is_tilted else vector
 
     def item_vectors(self) -> Float32Array:
-        """(n_items, dimensions) of length 1; of length 0 where nothing is known of an item."""
-        return self._fitted().items
+        """(n_items, d) of length 1 but for the tilt; zero where nothing is known of an item."""
+        self.check_fitted()
+        return self._item_vectors
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
-        """(n_history, n) exact shares: with the interests' share each column adds up to the score.
+        """(n_history, n) exact shares: each column, interests and tilt add up to the score.
 
         Taking an act out also changes the root the sum is divided by, by less than 1 / n of a score
         made of n parts: an act whose share is at least the mean one always leaves a lower score behind.
@@ -317,8 +333,17 @@ class TwoTowerRecommender(VectorRecommender):
             return np.zeros(self.text_model.dimensions, np.float32)
         return self.text_model.interest_vector(interests)
 
+    @property
+    def _is_tilted(self) -> bool:
+        return self.config.popularity_tilt != 0
+
     def _set_towers(self, towers: Towers) -> None:
         self._towers, self.n_items = towers, len(towers.items)
+        tilt = np.float32(self.config.popularity_tilt * self.config.temperature)
+        vectors = (
+            np.column_stack((towers.items, tilt * towers.popularity)) if self._is_tilted else towers.items
+        )
+        self._item_vectors = vectors
 
     def _fitted(self) -> Towers:
         self.check_fitted()

@@ -137,13 +137,10 @@ def _draw_batches(examples: Examples, config: TwoTowerConfig, rng: np.random.Gen
 
 @dataclass(frozen=True)
 class Candidates:
-    """Item indices (n,) int64, ascending; the chance (n,) each had to be among them; and `popularity`
-    (n,), the logarithm of how many times more people like it than like the mean item.
-    """
+    """Item indices (n,) int64, ascending, and the chance (n,) each had to be among them."""
 
     items: Int64Array
     chance: Float64Array
-    popularity: Float64Array
 
     def columns(self, items: Int64Array) -> Int64Array:
         """Where items stand among the candidates; all must be there."""
@@ -156,20 +153,19 @@ class CandidateDraw:
     def __init__(self, n_users_of_item: Int64Array, negatives: int, rng: np.random.Generator) -> None:
         self._liked = np.flatnonzero(n_users_of_item)
         self._share = n_users_of_item / n_users_of_item.sum()
-        self._popularity = np.log(np.maximum(n_users_of_item, 1) / n_users_of_item[self._liked].mean())
         self._negatives, self._rng = negatives, rng
 
     def draw(self, batch: Batch) -> Candidates:
         """All liked items, or those to find, those disliked, and a uniform draw of `negatives`."""
         if self._negatives >= len(self._liked):
             items = np.union1d(self._liked, batch.disliked_items)
-            return Candidates(items, np.ones(len(items)), self._popularity[items])
+            return Candidates(items, np.ones(len(items)))
         drawn = self._rng.choice(self._liked, self._negatives, replace=False)
         items = np.unique(np.concatenate((batch.target_items, batch.disliked_items, drawn)))
         missed_as_target = (1.0 - self._share[items]) ** len(batch.target_items)
         chance = 1.0 - missed_as_target * (1.0 - self._negatives / len(self._liked))
         chance[np.isin(items, batch.disliked_items)] = 1.0  # there for certain, whoever else is scored
-        return Candidates(items, chance, self._popularity[items])
+        return Candidates(items, chance)
 
 
 class TwoTowerModel(torch.nn.Module):
@@ -191,6 +187,8 @@ class TwoTowerModel(torch.nn.Module):
         self.dislike = torch.nn.Parameter(_inverse_softplus(START_DISLIKE - MIN_DISLIKE))
         n_users = np.zeros(n_items, np.int64)
         n_users[: examples.user_items.shape[1]] = examples.n_users_of_item()
+        popularity = np.log(np.maximum(n_users, 1) / n_users[n_users > 0].mean())
+        self.popularity: Float32Array = popularity.astype(np.float32)
         self.has_id: Tensor
         self.text: Tensor
         self.has_text: Tensor
@@ -240,6 +238,7 @@ class TwoTowerModel(torch.nn.Module):
             return Towers(
                 inputs=(inputs / scale).numpy(),
                 items=self.item_vectors(everything, self.has_id).numpy(),
+                popularity=self.popularity,
                 input_text=(self.input_text / scale).numpy(),
                 item_text=self.item_text.numpy().copy(),
                 interests=(self.interests / scale).numpy(),
@@ -255,13 +254,10 @@ def softmax_loss(
 ) -> Tensor:
     """Cross-entropy of finding each target among all candidates.
 
-    `scores` (n_users, n_candidates) are cosines. What a popular item has against it in training it has
-    in its favour when served (Menon et al., ICLR 2021, the other way round). A disliked item counts as
-    `dislike_negatives` wrong ones: its pull is bounded, for all wrong ones together never pull more than
-    the target does.
+    `scores` (n_users, n_candidates) are cosines. A disliked item counts as `dislike_negatives` wrong
+    ones: its pull is bounded, for all wrong ones together never pull more than the target does.
     """
-    handicap = np.log(candidates.chance) + config.popularity_tilt * candidates.popularity
-    logits = scores / config.temperature - torch.from_numpy(handicap.astype(np.float32))
+    logits = scores / config.temperature - torch.from_numpy(np.log(candidates.chance).astype(np.float32))
     found = logits[_cells(batch.target_rows, candidates.columns(batch.target_items))]
     counts = torch.zeros(logits.shape)  # the logarithm of how many wrong ones each candidate counts as
     disliked = _cells(batch.disliked_rows, candidates.columns(batch.disliked_items))

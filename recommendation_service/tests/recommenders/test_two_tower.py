@@ -66,6 +66,28 @@ def test_acts_and_interests_add_up_to_the_score(
     np.testing.assert_allclose(shares + interests, two_tower.score_batch([history])[0], atol=1e-5)
 
 
+def test_a_tilt_multiplies_what_the_softmax_says_by_a_power_of_popularity(two_circles: Dataset) -> None:
+    plain, tilted = (make(epochs=3, popularity_tilt=tilt).fit(two_circles) for tilt in (0.0, 0.5))
+    history = two_circles.history(3)
+    length = np.linalg.norm(plain.user_vector(history))
+
+    before, after = (one.score_batch([history])[0] / length for one in (plain, tilted))
+
+    n_users = np.zeros(plain.n_items)
+    n_users[: two_circles.n_items] = np.diff(two_circles.positive.tocsc().indptr)
+    relative = np.maximum(n_users, 1) / n_users[n_users > 0].mean()
+    odds = np.exp((after - before) / plain.config.temperature)
+    np.testing.assert_allclose(odds, relative**0.5, rtol=1e-3)
+
+
+def test_with_a_tilt_a_new_startup_is_as_unpopular_as_the_least(two_circles: Dataset) -> None:
+    tilted = make(epochs=3, popularity_tilt=0.5).fit(two_circles)
+
+    extended = tilted.with_new_items([CatalogueItem(id="new", name="Qwertz")])
+
+    assert extended.item_vectors()[-1, -1] == tilted.item_vectors()[:, -1].min()
+
+
 def test_taking_the_strongest_act_out_lowers_the_score(
     two_tower: TwoTowerRecommender, two_circles: Dataset
 ) -> None:

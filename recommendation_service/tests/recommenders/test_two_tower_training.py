@@ -159,9 +159,7 @@ def contrastive_by_hand(
 def test_a_loss_is_what_a_loop_over_the_cells_gives(
     batch: Batch, loss: object, by_hand: object, negatives: int
 ) -> None:
-    config = configure(
-        temperature=0.3, margin=0.1, negative_weight=7.0, dislike_negatives=3.0, popularity_tilt=0.4
-    )
+    config = configure(temperature=0.3, margin=0.1, negative_weight=7.0, dislike_negatives=3.0)
     counts = make_examples().n_users_of_item()
     candidates = CandidateDraw(counts, negatives, np.random.default_rng(2)).draw(batch)
     scores = np.random.default_rng(4).uniform(-1, 1, (N_USERS, len(candidates.items))).astype(np.float32)
