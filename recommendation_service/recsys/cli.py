@@ -163,6 +163,14 @@ def _add_benchmark(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         default=0.1,
         help="share of train to choose epochs and blend on; 0: as configured (default: %(default)s)",
     )
+    parser.add_argument(
+        "--validation-popularity",
+        type=float,
+        default=0.0,
+        metavar="POWER",
+        help="hold popular items back more often, for a test part known to be more popular than train: "
+        "a pair with a chance of its item's popularity to this power (default: %(default)s)",
+    )
     parser.add_argument("--protocol", choices=["all-ranking"], default="all-ranking")
     parser.add_argument("--k", type=int, default=20)
     parser.set_defaults(run=_benchmark)
@@ -182,6 +190,7 @@ def _benchmark(options: argparse.Namespace) -> None:
             protocol=options.protocol,
             k=options.k,
             validation_split=options.validation_split,
+            validation_popularity=options.validation_popularity,
             progress=progress,
         )
     print(json.dumps(figures))

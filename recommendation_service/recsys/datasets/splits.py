@@ -98,19 +98,39 @@ def split_leave_one_out(dataset: Dataset, seed: int) -> Split:
     return _split(dataset, ~is_test, is_test, f"one random positive cell a user (seed {seed})")
 
 
-def split_random(dataset: Dataset, test_fraction: float, seed: int) -> Split:
+def split_random(
+    dataset: Dataset, test_fraction: float, seed: int, *, popularity_power: float = 0.0
+) -> Split:
     """Hold back this share of all positive cells, drawn at random.
 
+    Args:
+        popularity_power: a cell is drawn with a chance that grows with the number of users of its
+            item to this power; 0: all alike. For choosing by what a test part is like whose items
+            are known to be more popular than those of the train part.
+
     Raises:
-        ConfigError: the fraction is not between 0 and 1.
+        ConfigError: the fraction is not between 0 and 1, or the power is not between 0 and 1.
         DataError: nothing would be left on one side.
     """
     _check_fraction(test_fraction)
     positive = np.flatnonzero(_positive(dataset))
-    drawn = np.random.default_rng(seed).permutation(positive)[: round(test_fraction * len(positive))]
+    drawn = _draw(dataset, positive, popularity_power, seed)[: round(test_fraction * len(positive))]
     is_test = _mask(drawn, dataset.user_items.nnz)
-    strategy = f"{test_fraction:.0%} of the positive cells at random (seed {seed})"
+    chance = f", by popularity ^ {popularity_power:g}" if popularity_power else ""
+    strategy = f"{test_fraction:.0%} of the positive cells at random{chance} (seed {seed})"
     return _split(dataset, ~is_test, is_test, strategy)
+
+
+def _draw(dataset: Dataset, cells: Int64Array, popularity_power: float, seed: int) -> Int64Array:
+    """The cells in the order they are drawn (without replacement: Gumbel keys, largest first)."""
+    if not 0 <= popularity_power <= 1:
+        raise ConfigError(f"The popularity power is {popularity_power}; it must be from 0 to 1.")
+    rng = np.random.default_rng(seed)
+    if popularity_power == 0:
+        return rng.permutation(cells)
+    items = dataset.user_items.indices[cells]
+    log_users = np.log(np.bincount(items)[items])
+    return cells[np.argsort(-(popularity_power * log_users + rng.gumbel(size=len(cells))), kind="stable")]
 
 
 def _split(

@@ -41,6 +41,7 @@ def run_benchmark(
     protocol: str = ALL_RANKING,
     k: int = 20,
     validation_split: float = 0.1,
+    validation_popularity: float = 0.0,
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
 ) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def run_benchmark(
         protocol: how the ranking is made; "all-ranking" is the one there is.
         k: where lists are cut off.
         validation_split: share of train held back to choose on; 0: everything is as configured.
+        validation_popularity: how much likelier a popular item is to be held back there.
         seed: of that part.
 
     Returns:
@@ -85,6 +87,7 @@ def run_benchmark(
             names,
             given,
             validation_split=validation_split,
+            validation_popularity=validation_popularity,
             k=k,
             seed=seed,
             progress=stages.within("choosing"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.datasets.splits import Split, split_for_training
+from recsys.datasets.splits import Split, split_for_training, split_random
 from recsys.datasets.user_items import Dataset, cells_where
 from recsys.evaluation.evaluate import evaluate
 from recsys.metrics.ranking import relevant_counts
@@ -59,6 +59,7 @@ def choose_on_validation(
     overrides: Overrides,
     *,
     validation_split: float,
+    validation_popularity: float = 0.0,
     k: int,
     seed: int,
     progress: ProgressCallback = ignore_progress,
@@ -70,6 +71,8 @@ def choose_on_validation(
         names: the recommenders to be trained, parts included.
         overrides: hyper-parameters given; epochs given are the most that are tried.
         validation_split: share of the positive cells held back.
+        validation_popularity: above 0 they are drawn at random, cells of popular items more often; see
+            `splits.split_random`.
         k: where NDCG is cut off.
         seed: of a random split and of the users sampled.
 
@@ -80,7 +83,11 @@ def choose_on_validation(
     if "als_share" in overrides.get("ensemble", {}):
         wanted.discard("ensemble")  # somebody has chosen it
     stages = StagedProgress(progress, {"two_tower": 10.0, "als": 5.0, "ensemble": 2.0})
-    validation = split_for_training(dataset, validation_split, seed)
+    validation = (
+        split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
+        if validation_popularity
+        else split_for_training(dataset, validation_split, seed)
+    )
     fitted: dict[str, Recommender] = {}
     chosen: dict[str, dict[str, object]] = {}
     facts: dict[str, dict[str, Any]] = {}

@@ -45,6 +45,12 @@ def dataset_of(cells: dict[tuple[int, int], tuple[float, float]], n_users: int =
     )
 
 
+def as_dataset(likes: np.ndarray) -> Dataset:
+    """A dataset without times from (n_users, n_items) weights."""
+    n_users, n_items = likes.shape
+    return Dataset(csr_matrix(likes), IdMap(map(str, range(n_users))), IdMap(map(str, range(n_items))))
+
+
 def without_times(dataset: Dataset) -> Dataset:
     return Dataset(dataset.user_items, dataset.user_mapping, dataset.item_mapping)
 
@@ -212,3 +218,25 @@ def test_a_fraction_outside_0_and_1_is_refused(fraction: float) -> None:
         split_by_time(TIMED, fraction)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         split_random(TIMED, fraction, seed=0)
+
+
+def test_popular_items_are_held_back_more_often_when_asked() -> None:
+    rng = np.random.default_rng(1)
+    chance = np.linspace(0.05, 0.9, 50)
+    dataset = as_dataset((rng.random((400, 50)) < chance).astype(np.float32))
+    users_of_item = np.bincount(dataset.user_items.indices, minlength=50)
+
+    def mean_popularity(power: float) -> float:
+        split = split_random(dataset, 0.1, seed=3, popularity_power=power)
+        assert split.test.nnz == round(0.1 * dataset.user_items.nnz)
+        return float(users_of_item[split.test.indices].mean())
+
+    plain, biased = mean_popularity(0.0), mean_popularity(1.0)
+    expected = np.average(users_of_item, weights=users_of_item.astype(float) ** 2)
+    assert biased > plain
+    assert biased == pytest.approx(expected, rel=0.03)
+
+
+def test_a_popularity_power_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="popularity power is 2"):
+        split_random(as_dataset(np.ones((3, 3), np.float32)), 0.5, seed=0, popularity_power=2)
