@@ -219,10 +219,10 @@ class TwoTowerRecommender(VectorRecommender):
         return self._item_vectors
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
-        """(n_history, n) exact shares: each column, interests and tilt add up to the score.
+        """(n_history, n) exact shares: each column, the interests' share and the tilt's add up to the score.
 
-        Taking an act out also changes the root the sum is divided by, by less than 1 / n of a score
-        made of n parts: an act whose share is at least the mean one always leaves a lower score behind.
+        Taking an act out also changes the root the sum is divided by, by less than 1 / n of a score made
+        of n parts: without a tilt, an act whose share is at least the mean one always leaves a lower score.
         """
         shares: Float32Array = self._parts(history)[:-1] @ self._fitted().items[item_indices].T
         return shares
