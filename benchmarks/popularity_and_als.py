@@ -52,6 +52,15 @@ CASES = (
             Published("UltraGCN (BARS)", 0.2787, 0.2642),
         ),
     ),
+    Case(
+        "bars_m1",
+        "als",
+        ("engine=irspack", "factors=256", "alpha0=0.2", "regularization=0.01", "nu=1", "iterations=16"),
+        (
+            Published("UltraGCN (BARS)", 0.2787, 0.2642),
+            Published("SimpleX (BARS)", 0.2802, 0.2670),
+        ),
+    ),
     Case("gowalla", "popularity", (), (Published("popularity", 0.0416, 0.0317),)),
     Case(
         "gowalla",
@@ -61,6 +70,16 @@ CASES = (
             Published("implicit called directly, 128 factors, untuned", 0.1611, 0.1368),
             Published("MF-BPR (BARS)", 0.1627, 0.1378),
             Published("LightGCN (BARS)", 0.1830, 0.1554),
+        ),
+    ),
+    Case(
+        "gowalla",
+        "als",
+        ("engine=irspack", "factors=512", "alpha0=0.03", "regularization=0.015", "nu=0.7", "iterations=16"),
+        (
+            Published("EASE (BARS)", 0.1765, 0.1467),
+            Published("LightGCN (BARS)", 0.1830, 0.1554),
+            Published("SimpleX (BARS)", 0.1872, 0.1557),
         ),
     ),
 )
@@ -80,7 +99,7 @@ def main() -> int:
     for case in CASES:
         if folders[case.split]:
             _print_case(case, _run(case, folders[case.split]))
-    print(describe_machine("numpy", "scipy", "implicit"))
+    print(describe_machine("numpy", "scipy", "implicit", "irspack"))
     return 0
 
 
