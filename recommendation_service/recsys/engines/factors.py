@@ -54,6 +54,11 @@ def diagonalize(user_factors: Float32Array, item_factors: Float32Array) -> tuple
     return _rotate(user_factors, basis), _rotate(item_factors, basis)
 
 
+def are_finite(*factors: Float32Array) -> bool:
+    """Whether no factor overflowed; only such can be rotated."""
+    return all(bool(np.isfinite(side).all()) for side in factors)
+
+
 def available_cpus() -> int:
     """How many CPUs this process may use; the libraries by themselves count the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

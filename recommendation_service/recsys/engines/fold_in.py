@@ -59,7 +59,7 @@ def solve_shares(
     """(n, m) what each act adds to each target's score: a column adds up to `targets @ x`.
 
     The score y x is linear in p, so an act's share is its p times what a unit of it would add. A
-    dislike's own share is 0: it works through W, by making the shares of the likes smaller.
+    dislike's own share is 0: it works through W, on what the likes add.
 
     Args:
         spectrum, seen, terms: as in `solve_user`.

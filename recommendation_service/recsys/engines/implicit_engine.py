@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.factors import Factors, available_cpus, diagonalize
+from recsys.engines.factors import Factors, are_finite, available_cpus, diagonalize
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
@@ -51,10 +51,9 @@ def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback)
         try:
             model.fit(user_items, show_progress=False, callback=report)
         except ModelFitError as error:
-            raise DataError(
-                f"als found no finite factors with regularization={config.regularization} and "
-                f"alpha={config.alpha} ({error}); raise als.regularization or check the largest weights."
-            ) from error
+            raise _not_finite(config, str(error)) from error
+    if not are_finite(model.user_factors, model.item_factors):
+        raise _not_finite(config, "a factor is not a finite number")
     model.user_factors, model.item_factors = diagonalize(model.user_factors, model.item_factors)
     return Factors(model.user_factors, model.item_factors, model)
 
@@ -79,6 +78,13 @@ def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> Fol
 def save_model(model: Any, path: Path) -> None:
     """Pickle the library's model, for people to explore; nothing of ours reads it back."""
     path.write_bytes(pickle.dumps(model))
+
+
+def _not_finite(config: ALSConfig, found: str) -> DataError:
+    return DataError(
+        f"als found no finite factors with regularization={config.regularization} and "
+        f"alpha={config.alpha} ({found}); raise als.regularization or check the largest weights."
+    )
 
 
 def _raise_dislikes(user_items: csr_matrix, alpha: float) -> csr_matrix:

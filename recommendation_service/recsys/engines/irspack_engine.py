@@ -25,7 +25,7 @@ import numpy as np
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.factors import Factors, available_cpus, diagonalize
+from recsys.engines.factors import Factors, are_finite, available_cpus, diagonalize
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
 from recsys.errors import DataError
 from recsys.types import Float32Array, ProgressCallback, ProgressReport
@@ -56,7 +56,7 @@ def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback)
             raise _not_finite(config, str(error)) from error
         progress(ProgressReport("fitting als", (iteration + 1) / config.iterations))
     users, items = model.get_user_embedding(), model.get_item_embedding()
-    if not (np.isfinite(users).all() and np.isfinite(items).all()):
+    if not are_finite(users, items):
         raise _not_finite(config, "a factor is not a finite number")
     users, items = diagonalize(users, items)
     core = model.trainer_as_ials.core_trainer

@@ -75,7 +75,7 @@ class ALSRecommender(VectorRecommender):
         """(n_history, n) exact shares: each column adds up to that item's score.
 
         An act the model does not know adds nothing, nor does a dislike: it has no share of its own
-        but makes those of the likes smaller.
+        but changes those of the likes.
         """
         self.check_fitted()
         seen, terms, known = self._equations(history)
