@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.types import Float64Array
 
@@ -31,7 +32,8 @@ class FoldInTerms:
 
     `gram_weight` multiplies YtY and `ridge` the identity (above 0); `quadratic` (n,) is what each
     cell adds to the quadratic form, the diagonal of W, and `linear` (n,) its coefficient p in the
-    right-hand side: 0 for a dislike, whose preference is 0.
+    right-hand side: 0 for a dislike, whose preference is 0. Neither depends on the other cells;
+    the ridge may, on how many of each sign there are.
     """
 
     gram_weight: float
@@ -65,9 +67,34 @@ def solve_shares(
         spectrum, seen, terms: as in `solve_user`.
         targets: (m, d) factors of the items asked about.
     """
-    if len(seen) < len(spectrum):
-        return _shares_by_acts(spectrum, seen, targets, terms)
-    return _shares_by_factors(spectrum, seen, targets, terms)
+    return _units(spectrum, seen, targets, terms) * terms.linear[:, np.newaxis]
+
+
+def scores_without(
+    spectrum: Float64Array,
+    seen: Float64Array,
+    targets: Float64Array,
+    terms: FoldInTerms,
+    acts: NDArray[np.intp],
+) -> Float64Array:
+    """(n_acts, m) each target's score when one act alone is taken out of the history.
+
+    Taking cell j out takes w_j y_j y_jt off the system and p_j y_j off its right-hand side, so that by
+    Sherman and Morrison, with A the system of the whole history and v = A^-1 y_j,
+
+        x without j = x - v (p_j - w_j y_j x) / (1 - w_j y_j v)
+
+    Args:
+        spectrum, seen, targets: as in `solve_shares`.
+        terms: of the whole history, with the ridge of one without the act.
+        acts: rows of `seen`.
+    """
+    units = _units(spectrum, seen, np.concatenate((seen, targets)), terms)
+    scores, own = terms.linear @ units, units[acts, acts]
+    weights = terms.quadratic[acts]
+    steps = (terms.linear[acts] - weights * scores[acts]) / (1.0 - weights * own)
+    without: Float64Array = scores[len(seen) :] - steps[:, np.newaxis] * units[acts, len(seen) :]
+    return without
 
 
 def _solve_by_acts(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
@@ -75,23 +102,18 @@ def _solve_by_acts(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerm
     return _solve(_act_system(scaled, seen, terms), terms.linear) @ scaled
 
 
-def _shares_by_acts(
+def _units(
     spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
 ) -> Float64Array:
-    scaled = seen / _diagonal(spectrum, terms)
-    units = _solve(_act_system(scaled, seen, terms).T, scaled @ targets.T)
-    return units * terms.linear[:, np.newaxis]
+    """(n, m) what a unit of each act's p adds to each target's score: Y A^-1 Tt."""
+    if len(seen) < len(spectrum):
+        scaled = seen / _diagonal(spectrum, terms)
+        return _solve(_act_system(scaled, seen, terms).T, scaled @ targets.T)
+    return seen @ _solve(_factor_system(spectrum, seen, terms), targets.T)
 
 
 def _solve_by_factors(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
     return _solve(_factor_system(spectrum, seen, terms), terms.linear @ seen)
-
-
-def _shares_by_factors(
-    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
-) -> Float64Array:
-    units = seen @ _solve(_factor_system(spectrum, seen, terms), targets.T)
-    return units * terms.linear[:, np.newaxis]
 
 
 def _act_system(scaled: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:

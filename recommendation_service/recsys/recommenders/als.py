@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,7 +13,7 @@ from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
-from recsys.engines.fold_in import FoldInTerms, solve_shares, solve_user
+from recsys.engines.fold_in import FoldInTerms, scores_without, solve_shares, solve_user
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, load_array
@@ -83,6 +85,26 @@ class ALSRecommender(VectorRecommender):
         shares = np.zeros((len(known), len(targets)), np.float32)
         shares[known] = solve_shares(self._spectrum, seen, targets, terms)
         return shares
+
+    def losses(self, history: History, item_indices: Int32Array, acts: Sequence[int]) -> Float32Array:
+        """As `Recommender.losses`, by one system for all likes and one for all dislikes."""
+        self.check_fitted()
+        seen, terms, known = self._equations(history)
+        targets = self.item_factors[item_indices].astype(np.float64)
+        before = solve_shares(self._spectrum, seen, targets, terms).sum(axis=0)
+        lost = np.zeros((len(acts), len(targets)), np.float32)  # an act it does not know takes nothing away
+        asked = np.asarray(acts, np.intp)
+        rows = np.cumsum(known) - 1  # of `seen`
+        for alike in (history.weights > 0, history.weights < 0):
+            places = np.flatnonzero((known & alike)[asked])
+            if len(places):
+                row = rows[asked[places]]
+                fewer = np.delete(history.weights[known], row[0])
+                ridge = self._engine.fold_in_terms(fewer, self.config, self.n_items).ridge
+                terms_without = replace(terms, ridge=ridge)
+                after = scores_without(self._spectrum, seen, targets, terms_without, row)
+                lost[places] = before - after
+        return lost
 
     def item_vectors(self) -> Float32Array:
         """(n_items, factors) item factors."""

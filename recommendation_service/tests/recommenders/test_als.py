@@ -114,6 +114,29 @@ def test_contributions_add_up_to_the_score(two_circles: Dataset, engine: str, fa
     assert not shares[-1].any()
 
 
+@pytest.mark.parametrize("factors", [3, 30])  # below and above the acts of a user
+def test_losses_are_what_a_fold_in_without_the_act_loses(
+    two_circles: Dataset, engine: str, factors: int
+) -> None:
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=factors, iterations=3)).fit(two_circles)
+    items = np.arange(als.n_items, dtype=np.int32)
+    unknown = als.n_items + 1  # a startup of the catalogue alone
+    history = History(
+        np.array([0, unknown, 2, 1, 4, 3], np.int32), np.array([2.0, 1.0, 0.5, -1.0, 3.5, -1.0], np.float32)
+    )
+    acts = [5, 0, 1, 2, 4, 3]
+
+    losses = als.losses(history, items, acts)
+
+    before = als.score_items(history, items)
+    for row, act in zip(losses, acts, strict=True):
+        np.testing.assert_allclose(
+            row, before - als.score_items(history.without(act), items), rtol=1e-4, atol=1e-5
+        )
+    assert (losses[2] == 0).all()
+    assert als.losses(history, items, []).shape == (0, als.n_items)
+
+
 def test_taking_the_largest_contribution_away_lowers_the_score(two_circles: Dataset, engine: str) -> None:
     als = ALSRecommender(ALSConfig.default(engine=engine, factors=6, iterations=8)).fit(two_circles)
     history = two_circles.history(4)
