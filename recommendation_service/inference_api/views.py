@@ -19,11 +19,11 @@ from inference_api.schemas import (
     SteeredBody,
     SteeredQuery,
 )
+from recsys.artifacts.stored_catalogue import CODED_FIELDS
 from recsys.errors import UnavailableError
 from recsys.serving.live_profile import LiveProfileStore
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import NO_RELEASE, Router
-from recsys.serving.served import CODED_FIELDS
 from recsys.serving.steering import Steering
 
 lists = APIBlueprint("lists", __name__, tag="Lists")

@@ -23,7 +23,14 @@ MANIFEST_FILE = "manifest.json"
 USER_MAPPING_FILE = "als_v1_user_mapping.json"
 ITEM_MAPPING_FILE = "als_v1_item_mapping.json"
 DOCUMENTED_FILES = (MODEL_FILE, USER_FACTORS_FILE, ITEM_FACTORS_FILE, USER_MAPPING_FILE, ITEM_MAPPING_FILE)
-CATALOGUE_FILE = "catalogue.json"
+# The same mappings as the service reads them, and the item one with the startups nobody acted on.
+IDS_FILES = {
+    side: {
+        part: f"{side}_ids{ending}.npy"
+        for part, ending in (("sorted_ids", ""), ("index_of", "_index"), ("place_of", "_place"))
+    }
+    for side in ("user", "item")
+}
 # Every user's cells, so that a user can be answered when no live profile can be had.
 ROWS_FILES = {
     "indptr": "history_indptr.npy",

@@ -11,13 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from recsys.artifacts.layout import CATALOGUE_FILE, ITEM_MAPPING_FILE, ROWS_FILES, USER_MAPPING_FILE
+from recsys.artifacts.layout import IDS_FILES, ITEM_MAPPING_FILE, ROWS_FILES, USER_MAPPING_FILE
+from recsys.artifacts.stored_catalogue import CATALOGUE_FILES
 from recsys.datasets.files import check_descriptions, check_files
 from recsys.errors import ArtifactError, DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
-SHARED_FILES = (USER_MAPPING_FILE, ITEM_MAPPING_FILE, CATALOGUE_FILE, *ROWS_FILES.values())
+SHARED_FILES = (
+    USER_MAPPING_FILE,
+    ITEM_MAPPING_FILE,
+    *(name for files in IDS_FILES.values() for name in files.values()),
+    *CATALOGUE_FILES,
+    *ROWS_FILES.values(),
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,10 @@ class RecommenderEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole file. `files` maps each file to its bytes and sha256; times are UTC, ISO 8601."""
+    """The whole file. `files` maps each file to its bytes and sha256; times are UTC, ISO 8601.
+
+    `n_acted_on` items come first in the index space; nobody had acted on the others.
+    """
 
     version: str
     created_at: str
@@ -50,6 +60,7 @@ class Manifest:
     libraries: dict[str, str]
     recommenders: dict[str, RecommenderEntry]
     files: dict[str, dict[str, Any]]
+    n_acted_on: int
     format_version: int = FORMAT_VERSION
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -112,6 +123,7 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
         )
     if not manifest.recommenders:
         raise ArtifactError(f"{path} names no recommender, so nothing could answer; train again.")
+    _check(path, "n_acted_on", manifest.n_acted_on, int, "a whole number")
     for name in ("dataset", "libraries", "facts"):
         _check(path, name, getattr(manifest, name), dict, "a mapping")
     try:

@@ -25,8 +25,11 @@ from recsys import __version__
 from recsys.artifacts import layout
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.norm_order import use_norm_order, write_norm_order
-from recsys.artifacts.release import Release, open_release
+from recsys.artifacts.release import Release, check_mappings, open_release
+from recsys.artifacts.stored_catalogue import StoredCatalogue
 from recsys.datasets.files import describe_files, sync_file
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.packed_ids import PackedIds
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, RecsysError
 from recsys.recommenders.base import Recommender, VectorRecommender
@@ -93,7 +96,7 @@ def _write_aside(
     try:
         aside.chmod(0o755)  # mkdtemp makes it private, an answering service may run as somebody else
         version = _write(aside, models_dir, dataset, trained, facts)
-        open_release(aside)
+        check_mappings(aside, open_release(aside))
         _sync_folder(aside)
         aside.rename(releases / version)
     finally:
@@ -131,7 +134,9 @@ def _write(
     """Write every file of a release into a folder; returns its version."""
     dataset.user_mapping.save(folder / layout.USER_MAPPING_FILE)
     dataset.item_mapping.save(folder / layout.ITEM_MAPPING_FILE)
-    _write_catalogue(folder / layout.CATALOGUE_FILE, dataset)
+    _write_ids(folder, "user", dataset.user_mapping)
+    _write_ids(folder, "item", dataset.all_items)
+    _write_catalogue(folder, dataset)
     _write_rows(folder, dataset)
     entries = {one.recommender.name: _write_recommender(folder, dataset, one) for one in trained}
     entries |= _carry_over(folder, models_dir, dataset.content_hash, set(entries))
@@ -146,6 +151,7 @@ def _write(
         libraries=_library_versions(),
         recommenders=entries,
         files=files,
+        n_acted_on=dataset.n_items,
         facts=dict(facts),
     )
     manifest.save(folder / layout.MANIFEST_FILE)
@@ -226,10 +232,15 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _write_catalogue(path: Path, dataset: Dataset) -> None:
+def _write_ids(folder: Path, side: str, ids: IdMap) -> None:
+    packed = PackedIds.pack(ids.ids)
+    for part, name in layout.IDS_FILES[side].items():
+        np.save(folder / name, getattr(packed, part))
+
+
+def _write_catalogue(folder: Path, dataset: Dataset) -> None:
     by_id = {item.id: item for item in dataset.catalogue.items} if dataset.catalogue else {}
-    entries = [by_id[i].to_json() if i in by_id else {"id": i} for i in dataset.all_items.ids]
-    path.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
+    StoredCatalogue.from_items([by_id.get(i) for i in dataset.all_items.ids]).save(folder)
 
 
 def _write_rows(folder: Path, dataset: Dataset) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from recsys.artifacts import layout
 from recsys.artifacts.layout import (
-    CATALOGUE_FILE,
     DOCUMENTED_FILES,
     ITEM_MAPPING_FILE,
     LAST_EVENT_FILE,
@@ -28,8 +27,9 @@ from recsys.artifacts.layout import (
 )
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.norm_order import use_norm_order
-from recsys.datasets.catalogue import CatalogueItem
+from recsys.artifacts.stored_catalogue import StoredCatalogue
 from recsys.datasets.id_map import IdMap
+from recsys.datasets.packed_ids import IdIndex, PackedIds
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError, ConfigError, DataError, NotFittedError, RecsysError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
@@ -44,18 +44,18 @@ FILES_ALONE = "model files without a release manifest: default parameters, acts 
 class Release:
     """One coherent set of trained recommenders over one item index space.
 
-    `items` is that space: the ALS mapping first, then startups nobody had acted on. `catalogue`
-    is aligned with it (None where nothing is known of a startup). `notice` is what every answer
+    `items` is that space: `n_acted_on` startups of the ALS mapping first, then those nobody had acted
+    on. `catalogue` is aligned with it. `notice` is what every answer
     from this release must admit to, if anything.
     `mapped_files` are those that answers are made from while they lie there, as they were before
     they were verified: who writes to one of them harms this process.
     """
 
     version: str
-    user_mapping: IdMap
-    item_mapping: IdMap
-    items: IdMap
-    catalogue: tuple[CatalogueItem | None, ...]
+    user_mapping: IdIndex
+    items: IdIndex
+    n_acted_on: int
+    catalogue: StoredCatalogue
     recommenders: Mapping[str, Recommender]
     manifest: Manifest | None = None
     user_items: csr_matrix | None = None
@@ -101,27 +101,27 @@ def open_release(folder: Path, *, verify: bool = True) -> Release:
     mapped_files = _mapped_files(folder, manifest)
     if verify:
         manifest.check_files(folder)
-    user_mapping, item_mapping = _load_mappings(folder)
-    catalogue_ids, catalogue = _load_catalogue(folder / CATALOGUE_FILE)
-    items = item_mapping.extended(catalogue_ids)
-    if items.ids != catalogue_ids:
-        raise ArtifactError(
-            f"{folder / CATALOGUE_FILE} is not in the order of the item mapping; train again."
-        )
+    users, items = _load_ids(folder, "user"), _load_ids(folder, "item")
+    catalogue = StoredCatalogue.load(folder, len(items))
     recommenders = {
         name: _load_recommender(folder, name, entry) for name, entry in manifest.recommenders.items()
     }
     _attach_parts(folder, recommenders)
+    n_acted_on = manifest.n_acted_on
+    if not 0 <= n_acted_on <= len(items):
+        raise ArtifactError(
+            f"{folder / MANIFEST_FILE} says {n_acted_on} of {len(items)} items were acted on; train again."
+        )
     for name, recommender in recommenders.items():
-        _check_size(folder, name, recommender, len(user_mapping), len(item_mapping), len(items))
-    user_items = _load_rows(folder, (len(user_mapping), len(item_mapping)))
+        _check_size(folder, name, recommender, len(users), n_acted_on, len(items))
+    user_items = _load_rows(folder, (len(users), n_acted_on))
     has_times = LAST_EVENT_FILE in manifest.files
     last_event_at = _load_times(folder / LAST_EVENT_FILE, user_items.nnz) if has_times else None
     release = Release(
         manifest.version,
-        user_mapping,
-        item_mapping,
+        users,
         items,
+        n_acted_on,
         catalogue,
         recommenders,
         manifest,
@@ -159,8 +159,8 @@ def open_documented(models_dir: Path) -> Release:
         f"files-{_fingerprint(models_dir)}",
         user_mapping,
         item_mapping,
-        item_mapping,
-        (None,) * len(item_mapping),
+        len(item_mapping),
+        StoredCatalogue.from_items([None] * len(item_mapping)),
         {"als": als},
         notice=FILES_ALONE,
     )
@@ -214,8 +214,10 @@ def _answers_as_before(recommender: Recommender, golden: Mapping[str, Any]) -> b
 
 
 def _mapped_files(folder: Path, manifest: Manifest) -> dict[Path, Identity | None]:
-    arrays = {folder / name: facts for name, facts in manifest.files.items() if name.endswith(".npy")}
-    return {path: file_identity(path) for path, facts in arrays.items() if is_mapped(facts["bytes"])}
+    if not is_mapped(folder):
+        return {}
+    paths = [folder / name for name in manifest.files if name.endswith(".npy")]
+    return {path: file_identity(path) for path in paths}
 
 
 def _load_recommender(folder: Path, name: str, entry: RecommenderEntry) -> Recommender:
@@ -249,14 +251,30 @@ def _load_mappings(folder: Path) -> tuple[IdMap, IdMap]:
         raise ArtifactError(str(error)) from error
 
 
-def _load_catalogue(path: Path) -> tuple[tuple[str, ...], tuple[CatalogueItem | None, ...]]:
-    """The ids of the whole index space, and what is known of each."""
+def check_mappings(folder: Path, release: Release) -> None:
+    """Compare the documented mappings of a release folder with the ids it is served by.
+
+    Raises:
+        ArtifactError: they name others.
+    """
+    users, items = _load_mappings(folder)
+    for documented, ids in ((users, release.user_mapping.ids), (items, release.items.ids)):
+        if any(outside_id != ids[index] for index, outside_id in enumerate(documented.ids)):
+            raise ArtifactError(f"The mappings in {folder} do not name the ids it is served by; train again.")
+    if (len(users), len(items)) != (len(release.user_mapping), release.n_acted_on):
+        raise ArtifactError(f"The mappings in {folder} name more or fewer ids than it has; train again.")
+
+
+def _load_ids(folder: Path, side: str) -> PackedIds:
+    files = layout.IDS_FILES[side]
+    arrays = {
+        part: load_array(folder / name, kinds="S" if part == "sorted_ids" else "i")
+        for part, name in files.items()
+    }
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        known = tuple(CatalogueItem.from_json(e) if len(e) > 1 else None for e in entries)
-        return IdMap(entry["id"] for entry in entries).ids, known
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, DataError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); train again.") from error
+        return PackedIds(**arrays)
+    except (DataError, ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(f"The {side} ids in {folder} cannot be used ({error}); train again.") from error
 
 
 def _load_rows(folder: Path, shape: tuple[int, int]) -> csr_matrix:

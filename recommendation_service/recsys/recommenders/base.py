@@ -20,8 +20,9 @@ from recsys.recommenders.inner_product_search import InnerProductSearch, NormOrd
 from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressCallback, Recommendation
 
 # A mapped file that somebody truncates in place kills its readers (SIGBUS); what was read cannot. Above
-# this size, one copy for all workers is worth more. It is a file's size, and a few files make a release.
-READ_BELOW_BYTES = 16 * 1024 * 1024
+# this size of all arrays of a folder, one copy for all workers is worth more.
+READ_BELOW_BYTES = 64 * 1024 * 1024
+FINITE_BLOCK = 1 << 16  # rows looked at together: no temporary as large as the array
 
 
 class Recommender(ABC):
@@ -282,37 +283,41 @@ def unit_rows(vectors: Float32Array) -> Float32Array:
     return rows
 
 
-def is_mapped(n_bytes: int) -> bool:
-    """Whether `load_array` maps a file of this size rather than reading it."""
-    return n_bytes >= READ_BELOW_BYTES
+def is_mapped(folder: Path) -> bool:
+    """Whether `load_array` maps the arrays of a folder rather than reading them."""
+    return sum(path.stat().st_size for path in folder.glob("*.npy")) >= READ_BELOW_BYTES
 
 
-def load_array(path: Path, *, columns: int | None = None, mapped: bool = True) -> NDArray[Any]:
+def load_array(
+    path: Path, *, columns: int | None = None, mapped: bool = True, kinds: str = "biuf"
+) -> NDArray[Any]:
     """One `.npy` of finite numbers, read-only; never unpickles.
 
     Args:
         path: the file.
         columns: how many it must have.
-        mapped: memory-map it if it is not small (READ_BELOW_BYTES). Only for files nobody ever writes
-            to, as those of a release folder.
+        mapped: memory-map it if its folder is not small (READ_BELOW_BYTES). Only for files nobody
+            ever writes to, as those of a release folder.
+        kinds: NumPy's letters for the types it may hold; "S" for bytes.
 
     Raises:
         ArtifactError: it is missing, is not a plain array of finite numbers, or has another number
             of columns.
     """
     try:
-        mapped = mapped and is_mapped(path.stat().st_size)
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        mapped = mapped and is_mapped(path.parent)
+        # A plain view: the class of a map costs every slice of it a microsecond.
+        array: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
         array.flags.writeable = False
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; train again or restore the file.") from None
     except (ValueError, OSError, EOFError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a plain NumPy array ({error}); train again.") from error
-    if array.ndim == 0 or array.dtype.kind not in "biuf":
+    if array.ndim == 0 or array.dtype.kind not in kinds:
         raise ArtifactError(
             f"{path} holds {array.dtype} of shape {array.shape}, not a list or table of numbers; train again."
         )
-    if not np.isfinite(array).all():
+    if not is_finite(array):
         raise ArtifactError(f"{path} holds a value that is not finite; train again.")
     if columns is not None and (array.ndim != 2 or array.shape[1] != columns):
         raise ArtifactError(
@@ -320,3 +325,11 @@ def load_array(path: Path, *, columns: int | None = None, mapped: bool = True) -
             "train again or restore the matching file."
         )
     return array
+
+
+def is_finite(array: NDArray[Any]) -> bool:
+    """Whether every number of an array is finite."""
+    if array.dtype.kind != "f":
+        return True
+    blocks = range(0, len(array), FINITE_BLOCK)
+    return all(bool(np.isfinite(array[start : start + FINITE_BLOCK]).all()) for start in blocks)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recsys.artifacts.layout import MANIFEST_FILE
 from recsys.artifacts.release import Release, open_current, open_release
 from recsys.errors import ArtifactError, NotFoundError, RecsysError
@@ -106,7 +104,7 @@ def _open(path: Path) -> Release:
 
 def _allowed(served: Served, user_id: str, history: History | None) -> BoolArray:
     allowed = served.active.copy()
-    allowed[served.owned.get(user_id, np.empty(0, np.int32))] = False
+    allowed[served.owned.get(user_id)] = False
     if history is not None:
         allowed[history.item_indices] = False
     return allowed

@@ -126,7 +126,7 @@ def _best_first(
 def _may_be_named(
     served: Served, profiles: Mapping[str, LiveProfile | None], user_id: str, item_index: int
 ) -> bool:
-    if item_index in served.owned.get(user_id, ()):
+    if item_index in served.owned.get(user_id):
         return False
     if user_id not in profiles:
         return True  # nothing is known of them since the release

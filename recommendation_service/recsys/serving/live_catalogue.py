@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ class LiveCatalogue:
     `inactive` holds startups deleted since the last `replace` too; `startups` those created or
     changed since a release could know them, whole, by id. `is_complete`: `replace` has told of
     every startup, so what is not here is not so. `existing` holds the ids there were then, and
-    `mark` names that `replace`; None: not told.
+    `mark` names that `replace`; None: not told. It is large, and nobody keeps it.
     """
 
     version: int = 0
@@ -55,7 +55,7 @@ class LiveCatalogue:
     inactive: frozenset[str] = frozenset()
     owners: Mapping[str, str] = field(default_factory=dict)
     startups: Mapping[str, LiveStartup] = field(default_factory=dict)
-    existing: frozenset[str] | None = None
+    existing: Set[str] | None = None
     mark: str | None = None
 
     def is_gone(self, startup_id: str) -> bool:
@@ -138,22 +138,19 @@ class LiveCatalogueStore:
         with redis_faults_as_unavailable("reading the catalogue version"):
             return as_version(cast("str | None", self._client.get(VERSION_KEY)))
 
-    def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
+    def fetch(self, known_mark: str | None = None) -> LiveCatalogue:
         """All of it, as of one moment; an entry that cannot be read is logged and counts as inactive.
 
         Args:
-            before: what was fetched last; the ids of all startups are taken from it if no
-                `replace` came between.
+            known_mark: the mark of what was fetched last; the ids of all startups are left out if
+                no `replace` came between.
         """
-        before = before or LiveCatalogue()
         with redis_faults_as_unavailable("fetching the live catalogue"):
-            live = self._fetch(before, with_existing=before.existing is None)
-            return (
-                live if live is not None else cast("LiveCatalogue", self._fetch(before, with_existing=True))
-            )
+            live = self._fetch(with_existing=known_mark is None)
+            is_enough = known_mark is None or live.mark == known_mark
+            return live if is_enough else self._fetch(with_existing=True)
 
-    def _fetch(self, before: LiveCatalogue, *, with_existing: bool) -> LiveCatalogue | None:
-        """None when the ids of all startups must be fetched too."""
+    def _fetch(self, *, with_existing: bool) -> LiveCatalogue:
         pipeline = self._client.pipeline(transaction=True)
         pipeline.get(VERSION_KEY)
         pipeline.get(READY_KEY)
@@ -163,11 +160,8 @@ class LiveCatalogueStore:
         if with_existing:
             pipeline.smembers(EXISTING_KEY)
         version, mark, inactive, owners, texts, *told = pipeline.execute()
-        existing = frozenset(told[0]) if told else before.existing
-        if mark is None or not mark.startswith(MARK_PREFIX):
-            existing = None
-        elif not told and mark != before.mark:
-            return None
+        names_all = mark is not None and mark.startswith(MARK_PREFIX)
+        existing = told[0] if told and names_all else None
         startups, unreadable = _startups_from_json(texts)
         return LiveCatalogue(
             as_version(version),

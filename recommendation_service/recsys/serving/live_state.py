@@ -68,7 +68,7 @@ class LiveState:
             read_version: gives the version of the live catalogue; by default Redis is asked.
         """
         try:
-            self._catalogue.refresh(read_version)
+            self._catalogue.refresh(release, read_version)
         except UnavailableError as error:
             self._note(error)
             return self._catalogue.served(release), CATALOGUE_UNAVAILABLE
@@ -137,7 +137,7 @@ class LiveState:
     def warm(self, release: Release) -> None:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
         with contextlib.suppress(UnavailableError):  # the first answer will say so
-            self._catalogue.refresh()
+            self._catalogue.refresh(release)
         for recommender in self._catalogue.served(release).recommenders.values():
             if isinstance(recommender, VectorRecommender):
                 _ = recommender.search

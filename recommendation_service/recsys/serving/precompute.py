@@ -84,7 +84,8 @@ def precompute(
     try:
         with pq.ParquetWriter(aside, _schema(with_reasons)) as writer:
             for start in range(0, n_users, batch_size):
-                user_ids = release.user_mapping.ids[start : start + batch_size]
+                users = range(start, min(start + batch_size, n_users))
+                user_ids = [release.user_mapping.ids[user] for user in users]
                 lists = _lists(served, user_ids, asked, rules, now_s=now_s, with_reasons=with_reasons)
                 table = _as_table(user_ids, lists, with_reasons)
                 writer.write_table(table)

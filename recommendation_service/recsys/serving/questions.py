@@ -241,7 +241,7 @@ def _kept_out(
     policy = seen if asked.seen is None else asked.seen
     if not served.active[item_index]:
         yield KeptOut("inactive", "the startup is not active")
-    if item_index in served.owned.get(state.user_id, ()):
+    if item_index in served.owned.get(state.user_id):
         yield KeptOut("own", "it is the user's own")
     if item_index in state.asker.history.disliked:
         yield KeptOut("disliked", "the user disliked it")

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.artifacts.release import Release
+from recsys.artifacts.stored_catalogue import encode_value
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.id_map import IdMap
+from recsys.datasets.packed_ids import ExtendedIds, IdIndex
 from recsys.errors import UnavailableError
 from recsys.recommenders.base import Recommender
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
+from recsys.serving.owners import Owners
 from recsys.types import BoolArray, Float64Array, Int32Array
 
 RETRY_FETCH_S = 1.0  # a catalogue that could not be fetched is not asked for with every request
 RECENT_ACTS_S = 45 * 86_400.0  # older than this, what is popular in the data is not popular lately
 NEW_STARTUP_S = 30 * 86_400.0
-CODED_FIELDS = ("industry", "country", "stage")
-UNKNOWN_CODE = -1
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,26 @@ class Served:
     """What a release and the live catalogue know together; never changed, only replaced.
 
     `items` is the release's index space with the startups it does not know appended, the newest
-    first; `active` and `created_at` (UTC s) are aligned with it. `owned` maps a user to the
-    indices of their own startups.
+    first; `active` and `created_at` (UTC s) are aligned with it. `owned` tells the indices of a
+    user's own startups. `live` is kept without the ids of all startups: `gone` (n_items of the
+    release,) says which of the release's they lack, None when they were not told.
     """
 
     release: Release
     live: LiveCatalogue
-    items: IdMap
-    _startups: tuple[CatalogueItem | None, ...]
+    items: IdIndex
     active: BoolArray
     created_at: Float64Array
-    owned: Mapping[str, Int32Array]
+    owned: Owners
     recommenders: Mapping[str, Recommender]
+    gone: BoolArray | None
+    _carried: Mapping[int, CatalogueItem]  # by index: what differs from the release's catalogue
+    _codes: dict[str, tuple[Int32Array, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def n_acted_on(self) -> int:
         """Indices from here on are startups nobody had acted on when the release was made."""
-        return len(self.release.item_mapping)
+        return self.release.n_acted_on
 
     def new_items(self, now_s: float) -> Int32Array:
         """(k,) indices of those that `is_new` tells."""
@@ -62,8 +68,12 @@ class Served:
 
     def has_recent_acts(self, now_s: float) -> bool:
         """Whether the release was trained on acts of the last weeks."""
+        return self._last_act_at > now_s - RECENT_ACTS_S
+
+    @cached_property
+    def _last_act_at(self) -> float:
         times = self.release.last_event_at
-        return times is not None and len(times) > 0 and float(times.max()) > now_s - RECENT_ACTS_S
+        return float(times.max(initial=0.0)) if times is not None else 0.0
 
     @cached_property
     def n_users_of_item(self) -> Int32Array:
@@ -77,86 +87,125 @@ class Served:
         """A field of every startup as small numbers, and the number of each value.
 
         Args:
-            field: one of CODED_FIELDS.
+            field: one of `stored_catalogue.CODED_FIELDS`.
 
         Returns:
             (n_items,) int32 codes, -1 where the value is not known, and lower-cased value -> code.
         """
+        if field not in self._codes:
+            self._codes[field] = self._codes_with_carried(field)
         return self._codes[field]
 
-    @cached_property
-    def _codes(self) -> Mapping[str, tuple[Int32Array, Mapping[str, int]]]:
-        return {field: _encode(field, self._startups) for field in CODED_FIELDS}
+    def _codes_with_carried(self, field: str) -> tuple[Int32Array, Mapping[str, int]]:
+        stored, stored_code_of = self.release.catalogue.codes[field]
+        if not self._carried:
+            return stored, stored_code_of
+        codes, code_of = _lengthened(stored, len(self.items)), dict(stored_code_of)
+        for index, startup in self._carried.items():
+            value = encode_value(startup, field)
+            codes[index] = code_of.setdefault(value, len(code_of)) if value else -1
+        return codes, code_of
 
     def startup(self, item_index: int) -> CatalogueItem | None:
         """What is known of a startup, if anything."""
-        return self._startups[item_index]
+        return self._carried.get(item_index) or self.release.catalogue.item(item_index)
 
     def name_of(self, item_index: int) -> str:
         """What a person calls a startup; its id when no name is known."""
-        startup = self.startup(item_index)
-        return startup.name if startup is not None and startup.name else self.items.ids[item_index]
+        carried = self._carried.get(item_index)
+        name = self.release.catalogue.name(item_index) if carried is None else carried.name
+        return name or self.items.ids[item_index]
 
 
-def combine(release: Release, live: LiveCatalogue) -> Served:
-    """Build what can be offered from a release and the changes since."""
-    unknown = [startup for startup in live.startups.values() if startup.id not in release.items]
+def combine(release: Release, live: LiveCatalogue, gone: BoolArray | None = None) -> Served:
+    """Build what can be offered from a release and the changes since.
+
+    Args:
+        release: the release.
+        live: the changes.
+        gone: (n_items of the release,) what is known of deleted startups when `live` was fetched
+            without the ids of all.
+    """
+    unknown = [
+        startup
+        for startup, index in zip(
+            live.startups.values(), release.items.indices(list(live.startups)), strict=True
+        )
+        if index < 0
+    ]
     newest_first = sorted(unknown, key=lambda startup: (-startup.created_at, startup.id))
-    items = release.items.extended(startup.id for startup in newest_first) if unknown else release.items
-    known = (*release.catalogue, *newest_first)
-    startups = tuple(live.startups.get(i, entry) for i, entry in zip(items.ids, known, strict=True))
+    items: IdIndex = release.items
+    if newest_first:
+        items = ExtendedIds(release.items, IdMap(startup.id for startup in newest_first))
+    indices = items.indices(list(live.startups)).tolist()
+    carried = dict(zip(indices, live.startups.values(), strict=True))
+    if live.existing is not None:
+        gone = _gone(release.items, live.existing)
+    owned = Owners(release.catalogue, items, live, carried)
     return Served(
         release,
-        live,
+        replace(live, existing=None, owners=owned.changed_by_id),
         items,
-        startups,
-        active=_active(items, startups, live),
-        created_at=np.array([s.created_at if s is not None else 0.0 for s in startups]),
-        owned=_owned(items, startups, live),
+        active=_active(release, items, live, carried, gone),
+        created_at=_created_at(release, items, carried),
+        owned=owned,
         recommenders=_extended(release.recommenders, newest_first),
+        gone=gone,
+        _carried=carried,
     )
 
 
-def _encode(field: str, startups: tuple[CatalogueItem | None, ...]) -> tuple[Int32Array, Mapping[str, int]]:
-    vocabulary: dict[str, int] = {}
-    codes = np.full(len(startups), UNKNOWN_CODE, np.int32)
-    for index, startup in enumerate(startups):
-        value = getattr(startup, field, "").lower()
-        if value:
-            codes[index] = vocabulary.setdefault(value, len(vocabulary))
-    return codes, vocabulary
+def _gone(items: IdIndex, existing: Set[str]) -> BoolArray:
+    """(n_items,) true where a startup is not among those that exist."""
+    indices = items.indices(list(existing))
+    gone = np.ones(len(items), np.bool_)
+    gone[indices[indices >= 0]] = False
+    return gone
 
 
-def _active(items: IdMap, startups: tuple[CatalogueItem | None, ...], live: LiveCatalogue) -> BoolArray:
+def _active(
+    release: Release,
+    items: IdIndex,
+    live: LiveCatalogue,
+    carried: Mapping[int, CatalogueItem],
+    gone: BoolArray | None,
+) -> BoolArray:
     """(n_items,) true where a startup may be offered.
 
     A complete live catalogue is the truth; an incomplete one can only take away.
     """
-    carried = live.startups
-    return np.array(
-        [
-            not live.is_gone(item_id)
-            and (live.is_complete or item_id in carried or startup is None or startup.is_active)
-            for item_id, startup in zip(items.ids, startups, strict=True)
-        ],
-        dtype=np.bool_,
-    )
+    n_stored = len(release.items)
+    active = np.ones(len(items), np.bool_)
+    if not live.is_complete:
+        active[:n_stored] = release.catalogue.is_active
+    if gone is not None:
+        active[:n_stored] &= ~gone
+    active[list(carried)] = True
+    inactive = items.indices(list(live.inactive))
+    active[inactive[inactive >= 0]] = False
+    return active
 
 
-def _owned(
-    items: IdMap, startups: tuple[CatalogueItem | None, ...], live: LiveCatalogue
-) -> dict[str, Int32Array]:
-    owned: dict[str, list[int]] = {}
-    for index, (item_id, startup) in enumerate(zip(items.ids, startups, strict=True)):
-        owner = live.owners.get(item_id)
-        if owner is None and startup is not None and not live.is_complete:
-            owner = startup.owner_id
-        if owner is not None:
-            owned.setdefault(owner, []).append(index)
-    return {owner: np.array(indices, np.int32) for owner, indices in owned.items()}
+def _created_at(release: Release, items: IdIndex, carried: Mapping[int, CatalogueItem]) -> Float64Array:
+    """(n_items,) UTC seconds; the release's own array where nothing is carried."""
+    stored = release.catalogue.created_at
+    if not carried:
+        return stored
+    created_at = _lengthened(stored, len(items))
+    created_at[list(carried)] = [startup.created_at for startup in carried.values()]
+    return created_at
 
 
-def _extended(recommenders: Mapping[str, Recommender], new: list[CatalogueItem]) -> Mapping[str, Recommender]:
+def _lengthened(stored: NDArray[Any], n: int) -> NDArray[Any]:
+    """A copy with room for n values."""
+    lengthened = np.empty(n, stored.dtype)
+    lengthened[: len(stored)] = stored
+    return lengthened
+
+
+def _extended(
+    recommenders: Mapping[str, Recommender], new: Sequence[CatalogueItem]
+) -> Mapping[str, Recommender]:
     """The recommenders, those that can answer for new startups extended by them."""
     if not new:
         return recommenders
@@ -164,18 +213,21 @@ def _extended(recommenders: Mapping[str, Recommender], new: list[CatalogueItem])
 
 
 class ServedCatalogue:
-    """Keeps the combination of the release asked for with the latest live catalogue."""
+    """Keeps the combination of the release asked for with the latest live catalogue.
+
+    The live catalogue itself is not kept: it names every startup there is.
+    """
 
     def __init__(self, store: LiveCatalogueStore) -> None:
         self._store = store
-        self._live = LiveCatalogue()
+        self._last_known = LiveCatalogue()
         self._built: tuple[Served, ...] = ()
         self._lock = threading.Lock()
         self._failure: UnavailableError | None = None
         self._retry_at_s = 0.0
 
-    def refresh(self, read_version: Callable[[], int] | None = None) -> None:
-        """Fetch the live catalogue if it changed.
+    def refresh(self, release: Release, read_version: Callable[[], int] | None = None) -> None:
+        """Fetch the live catalogue if it changed since it was combined with this release.
 
         Args:
             read_version: gives the store's version; by default the store is asked.
@@ -183,32 +235,43 @@ class ServedCatalogue:
         Raises:
             UnavailableError: Redis cannot be asked; what was known last stays.
         """
-        if (read_version or self._store.version)() != self._live.version:
+        if not self._is_current(release, read_version or self._store.version):
             with self._lock:
-                if self._store.version() != self._live.version:
-                    self._fetch()
+                if not self._is_current(release, self._store.version):
+                    self._fetch(release)
 
-    def _fetch(self) -> None:
+    def _is_current(self, release: Release, read_version: Callable[[], int]) -> bool:
+        version, found = read_version(), self._find(release)
+        return found is not None and found.live.version == version
+
+    def _fetch(self, release: Release) -> None:
         if self._failure is not None and time.monotonic() < self._retry_at_s:
             raise UnavailableError(str(self._failure))
+        before = self._find(release)
+        gone = before.gone if before is not None else None
+        known_mark = before.live.mark if before is not None and gone is not None else None
         try:
-            self._live, self._failure = self._store.fetch(self._live), None
+            live, self._failure = self._store.fetch(known_mark), None
         except UnavailableError as error:
             self._failure, self._retry_at_s = error, time.monotonic() + RETRY_FETCH_S
             raise
+        self._keep(combine(release, live, gone if live.mark == known_mark else None))
 
     def served(self, release: Release) -> Served:
-        """The combination; built when the release or the live catalogue is another than before."""
+        """The combination as of the last refresh; made of what was known last if there was none."""
         found = self._find(release)
         if found is None:
             with self._lock:
-                found = self._find(release)
-                if found is None:
-                    found = combine(release, self._live)
-                    # Two: around a swap some requests still ask for the release before.
-                    self._built = (found, *self._built[:1])
+                found = self._find(release) or self._keep(combine(release, self._last_known))
         return found
 
+    def _keep(self, served: Served) -> Served:
+        """Keep two: around a swap some requests still ask for the release before."""
+        # Of another release it is the activity that is still true; the rest has to be fetched anew.
+        self._last_known = replace(served.live, version=-1, is_complete=False, mark=None)
+        others = [other for other in self._built if other.release is not served.release]
+        self._built = (served, *others[:1])
+        return served
+
     def _find(self, release: Release) -> Served | None:
-        live = self._live
-        return next((s for s in self._built if s.release is release and s.live is live), None)
+        return next((served for served in self._built if served.release is release), None)

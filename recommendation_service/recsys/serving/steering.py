@@ -13,10 +13,11 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from recsys.artifacts.stored_catalogue import CODED_FIELDS
 from recsys.errors import InvalidRequestError
 from recsys.serving.live_state import UserState
 from recsys.serving.seen import SeenPolicy
-from recsys.serving.served import CODED_FIELDS, Served
+from recsys.serving.served import Served
 from recsys.types import BoolArray, Int32Array
 
 METHODS = ("ensemble", "als", "content", "popularity")  # each hands down to the next
@@ -145,8 +146,7 @@ def narrow(served: Served, state: UserState, asked: Steering, *, seen: SeenPolic
     hidden = np.setdiff1d(state.acted_on, shown_again) if len(shown_again) else state.acted_on
     excluded = served.items.indices(asked.exclude)
     for indices in (hidden, excluded[excluded >= 0], served.owned.get(state.user_id)):
-        if indices is not None:
-            allowed[indices] = False
+        allowed[indices] = False
     return Narrowed(allowed, filters)
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.artifacts import layout
+from recsys.artifacts import layout, publish
 from recsys.artifacts.layout import DOCUMENTED_FILES, current_version_key, point_to, release_dirs
 from recsys.artifacts.publish import Trained, publish_release
 from recsys.artifacts.release import open_current
+from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset, save_dataset
 from recsys.errors import ArtifactError
 
@@ -38,7 +39,7 @@ def test_a_published_release_answers_as_what_was_trained(
 
     release = open_current(tmp_path)
 
-    assert release.items.ids == dataset.all_items.ids
+    assert tuple(release.items.ids) == dataset.all_items.ids
     history = release.history_of("u03")
     assert history is not None
     assert history.item_indices.tolist() == dataset.history(3).item_indices.tolist()
@@ -243,6 +244,22 @@ def test_files_put_under_the_documented_names_by_hand_are_kept(
     kept = list(tmp_path.glob("before-*"))
     assert len(kept) == 1
     assert {path.name for path in kept[0].iterdir()} == set(DOCUMENTED_FILES)
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_a_mapping_that_names_other_ids_than_are_served_is_not_published(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained], monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    good = publish_release(tmp_path, dataset, trained).version
+    write_ids = publish._write_ids
+
+    def write_them_backwards(folder: Path, name: str, ids: IdMap) -> None:
+        write_ids(folder, name, IdMap(reversed(ids.ids)) if name == side else ids)
+
+    monkeypatch.setattr(publish, "_write_ids", write_them_backwards)
+    with pytest.raises(ArtifactError, match="do not name the ids"):
+        publish_release(tmp_path, dataset, trained)
+    assert open_current(tmp_path).version == good
 
 
 def test_a_published_file_cannot_be_written_to_and_its_folder_can_be_removed(

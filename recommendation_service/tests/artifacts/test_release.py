@@ -35,7 +35,9 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("name", ["als_v1_item_factors.npy", "content_text.json", "catalogue.json"])
+@pytest.mark.parametrize(
+    "name", ["als_v1_item_factors.npy", "content_text.json", "catalogue_values.json", "item_ids.npy"]
+)
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
 
+from recsys.artifacts.release import open_current
 from recsys.errors import UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore, LiveStartup
 from recsys.serving.served import ServedCatalogue
@@ -75,7 +77,7 @@ def test_after_a_resync_only_what_exists_is_offered(redis_client: redis.Redis) -
     ]  # fmt: skip
     store.remove(["restored"])
     store.replace([], existing=["acme", "restored"])
-    assert not store.fetch(live).is_gone("restored")
+    assert not store.fetch(live.mark).is_gone("restored")
 
 
 def test_startups_put_after_a_resync_are_there(redis_client: redis.Redis) -> None:
@@ -83,11 +85,11 @@ def test_startups_put_after_a_resync_are_there(redis_client: redis.Redis) -> Non
     store.replace([], existing=["acme"])
     before = store.fetch()
     store.put([replace(BOLT, is_active=True)])
-    after = store.fetch(before)
-    assert after.existing is before.existing  # not fetched again
+    after = store.fetch(before.mark)
+    assert after.existing is None  # not fetched again
     assert not after.is_gone("bolt")
     store.replace([], existing=["bolt"])
-    assert store.fetch(after).is_gone("acme")
+    assert store.fetch(after.mark).is_gone("acme")
 
 
 def test_without_a_resync_nothing_counts_as_deleted(redis_client: redis.Redis) -> None:
@@ -214,17 +216,20 @@ class FailingStore(LiveCatalogueStore):
     def version(self) -> int:
         return 5
 
-    def fetch(self, before: LiveCatalogue | None = None) -> LiveCatalogue:
+    def fetch(self, known_mark: str | None = None) -> LiveCatalogue:
         self.asked += 1
         raise UnavailableError("timed out")
 
 
-def test_what_cannot_be_fetched_is_not_asked_for_with_every_request(redis_client: redis.Redis) -> None:
+def test_what_cannot_be_fetched_is_not_asked_for_with_every_request(
+    redis_client: redis.Redis, published_models: Path
+) -> None:
+    release = open_current(published_models)
     store = FailingStore(redis_client)
     catalogue = ServedCatalogue(store)
     for _ in range(5):
         with pytest.raises(UnavailableError, match="timed out"):
-            catalogue.refresh()
+            catalogue.refresh(release)
     assert store.asked == 1
 
 

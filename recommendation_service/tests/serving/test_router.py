@@ -168,7 +168,7 @@ def test_a_startup_made_inactive_is_gone_from_the_next_answer_and_back_when_acti
     act("anna", FINTECH[:6])
     first = ids(router.recommend("anna"))[0]
     assert watcher.release is not None
-    startup = watcher.release.catalogue[watcher.release.items.indices([first])[0]]
+    startup = watcher.release.catalogue.item(watcher.release.items.get(first))
     assert startup is not None
     catalogue.put([replace(startup, is_active=False)])
     assert first not in everything_offered(router, "anna")
@@ -422,7 +422,10 @@ def test_a_new_name_is_the_one_that_is_said(
 ) -> None:
     act("anna", FINTECH[:6])
     assert watcher.release is not None
-    renamed = [replace(s, name=f"New {s.name}") for s in watcher.release.catalogue if s is not None]
+    renamed = [
+        replace(s, name=f"New {s.name}")
+        for s in map(watcher.release.catalogue.item, range(len(EVERY_STARTUP)))
+    ]
     catalogue.put(renamed)
     assert router.recommend("anna").startups[0].reason.startswith("Because you liked New Firm ")
 
@@ -535,7 +538,7 @@ def test_a_catalogue_never_synced_is_admitted_and_takes_only_away(
     assert answer.degraded == "live catalogue not synced: activity and owners partly as of the release"
     assert not {"s36", "s02"} & set(ids(answer))
     assert watcher.release is not None
-    s04 = watcher.release.catalogue[4]
+    s04 = watcher.release.catalogue.item(4)
     assert s04 is not None
     catalogue.put([replace(s04, is_active=False)])
     assert "s04" not in ids(router.recommend("u00", Steering(limit=100)))

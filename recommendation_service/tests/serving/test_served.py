@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.artifacts.release import Release, open_current
+from recsys.artifacts.stored_catalogue import CODED_FIELDS, StoredCatalogue
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.serving.live_catalogue import LiveCatalogue
-from recsys.serving.served import CODED_FIELDS, combine
+from recsys.serving.served import combine
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +40,74 @@ def test_codes_number_the_lower_cased_values_of_every_startup(release: Release) 
     assert served.codes("industry")[0][served.items.indices(["unnamed"])] == [-1]
 
 
+def reference(release: Release, live: LiveCatalogue) -> dict[str, tuple[bool, float, str, str | None]]:
+    """Startup id -> active, created_at, name, owner: said startup by startup."""
+    stored = {item_id: release.catalogue.item(n) for n, item_id in enumerate(release.items.ids)}
+    told = {}
+    for startup_id, startup in {**stored, **live.startups}.items():
+        owner = live.owners.get(startup_id)
+        if owner is None and startup is not None and not live.is_complete:
+            owner = startup.owner_id
+        may_be_offered = live.is_complete or startup_id in live.startups or not startup or startup.is_active
+        told[startup_id] = (
+            not live.is_gone(startup_id) and may_be_offered,
+            startup.created_at if startup else 0.0,
+            (startup.name if startup else "") or startup_id,
+            owner,
+        )
+    return told
+
+
+ids = st.sampled_from(["s00", "s02", "s05", "s36", "s41", "new1", "new2"])
+users = st.sampled_from(["u00", "u01", "zoe"])
+startups = st.builds(
+    CatalogueItem,
+    ids,
+    st.sampled_from(["", "Renamed"]),
+    owner_id=st.none() | users,
+    created_at=st.sampled_from([1.0, 2.0]),
+    is_active=st.booleans(),
+)
+lives = st.builds(
+    LiveCatalogue,
+    is_complete=st.booleans(),
+    inactive=st.frozensets(ids),
+    owners=st.dictionaries(ids, users),
+    startups=st.lists(startups).map(lambda several: {startup.id: startup for startup in several}),
+    existing=st.none() | st.frozensets(ids),
+)
+
+
+@given(live=lives)
+def test_the_columns_say_what_is_said_startup_by_startup(release: Release, live: LiveCatalogue) -> None:
+    served, told = combine(release, live), reference(release, live)
+    assert list(served.items.ids)[: len(release.items)] == list(release.items.ids)
+    owner_of = {int(index): user for user in ("u00", "u01", "zoe") for index in served.owned.get(user)}
+    assert {
+        startup_id: (
+            bool(served.active[index]),
+            float(served.created_at[index]),
+            served.name_of(index),
+            owner_of.get(index),
+        )
+        for index, startup_id in enumerate(served.items.ids)
+    } == told
+
+
+@given(live=lives, later=lives)
+def test_who_is_gone_is_remembered_for_the_same_release(
+    release: Release, live: LiveCatalogue, later: LiveCatalogue
+) -> None:
+    before = combine(release, live)
+    assert before.live.existing is None
+    again = combine(release, replace(later, existing=None), before.gone)
+    whole = combine(release, replace(later, existing=live.existing))
+    assert again.active.tolist() == whole.active.tolist()
+
+
 def test_a_release_without_a_catalogue_knows_no_code_and_no_startup(release: Release) -> None:
-    items = release.item_mapping
-    bare = Release("files", release.user_mapping, items, items, (None,) * len(items), {})
+    nothing = StoredCatalogue.from_items([None] * len(release.items))
+    bare = Release("files", release.user_mapping, release.items, release.n_acted_on, nothing, {})
     served = combine(bare, LiveCatalogue())
 
     codes, code_of = served.codes("industry")

@@ -42,7 +42,8 @@ def described(catalogue: LiveCatalogueStore, watcher: ReleaseWatcher) -> dict[st
     """Every startup with a country, a stage and a date of its own, told by the live catalogue."""
     assert watcher.release is not None
     startups = {}
-    for n, startup in enumerate(watcher.release.catalogue):
+    for n in range(len(watcher.release.items)):
+        startup = watcher.release.catalogue.item(n)
         assert startup is not None
         startups[startup.id] = replace(
             startup,
