@@ -16,7 +16,7 @@ from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
 from recsys.engines.fold_in import FoldInTerms, scores_without, solve_shares, solve_user
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import VectorRecommender, load_array
+from recsys.recommenders.base import VectorRecommender, is_finite, load_array
 from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Array, ProgressCallback
 
 # One for each name of als_config.ENGINE_NAMES.
@@ -24,6 +24,7 @@ ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
+GRAM_BLOCK = 1 << 14  # items made float64 at a time: no copy twice as large as the factors
 
 
 class ALSRecommender(VectorRecommender):
@@ -153,7 +154,7 @@ class ALSRecommender(VectorRecommender):
 
     def _set_factors(self, user_factors: Float32Array, item_factors: Float32Array) -> None:
         for side, factors in (("user", user_factors), ("item", item_factors)):
-            if not np.isfinite(factors).all():
+            if not is_finite(factors):
                 raise ArtifactError(
                     f"The {side} factors of als hold a value that is not finite; "
                     "train again with a higher regularization."

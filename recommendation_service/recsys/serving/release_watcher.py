@@ -13,6 +13,7 @@ from pathlib import Path
 from recsys.artifacts.layout import current_version_key, file_identity, release_dirs
 from recsys.artifacts.release import Release, open_current, open_release
 from recsys.errors import RecsysError
+from recsys.serving.memory import give_memory_back
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ class ReleaseWatcher:
         self._warm(release)
         self._release = release
         self._on_loaded(release)
+        give_memory_back()
         return release
 
     def _serve_what_is_whole(self, before: Release | None) -> None:

@@ -20,6 +20,7 @@ from recsys.datasets.packed_ids import ExtendedIds, IdIndex
 from recsys.errors import UnavailableError
 from recsys.recommenders.base import Recommender
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
+from recsys.serving.memory import give_memory_back
 from recsys.serving.owners import Owners
 from recsys.types import BoolArray, Float64Array, Int32Array
 
@@ -256,6 +257,8 @@ class ServedCatalogue:
             self._failure, self._retry_at_s = error, time.monotonic() + RETRY_FETCH_S
             raise
         self._keep(combine(release, live, gone if live.mark == known_mark else None))
+        del live  # with the ids of all startups
+        give_memory_back()
 
     def served(self, release: Release) -> Served:
         """The combination as of the last refresh; made of what was known last if there was none."""
