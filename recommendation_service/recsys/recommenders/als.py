@@ -24,7 +24,6 @@ ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
-GRAM_BLOCK = 1 << 14  # items made float64 at a time: no copy twice as large as the factors
 
 
 class ALSRecommender(VectorRecommender):
