@@ -85,7 +85,7 @@ def test_who_acted_since_opted_out_or_is_gone_is_not_named(
 ) -> None:
     first, second, third, fourth, *rest = find_audience(served, live, ITEM, 10).user_ids
     acted = everybody[first]
-    cell = replace(acted.cells[0], startup_id=served.items.ids[ITEM])
+    cell = acted.cells[0]._replace(startup_id=served.items.ids[ITEM])
     long_ago = replace(everybody[fourth], older=(served.items.ids[ITEM],))
     opted_out = replace(everybody[second], opted_out=True)
     profiles.store([replace(acted, cells=(cell, *acted.cells)), opted_out, long_ago], force=True)
