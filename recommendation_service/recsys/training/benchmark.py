@@ -121,10 +121,8 @@ def run_benchmark(
 
 
 def _stages(names: Sequence[str], *, chooses: bool) -> dict[str, float]:
-    stages = {"choosing": 10.0} if chooses else {}
-    for name in names:
-        stages |= {f"fitting {name}": 10.0, f"evaluating {name}": 5.0}
-    return stages
+    choosing = {"choosing": 10.0} if chooses else {}
+    return {**choosing, **{f"fitting {n}": 10.0 for n in names}, **{f"evaluating {n}": 5.0 for n in names}}
 
 
 def _parts(

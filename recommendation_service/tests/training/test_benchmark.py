@@ -75,9 +75,10 @@ def test_one_seed_gives_one_result(files: tuple[Path, Path]) -> None:
     assert figures() == figures()
 
 
-def test_progress_ends_at_the_whole(files: tuple[Path, Path]) -> None:
+def test_progress_only_grows_and_ends_at_the_whole(world_files: tuple[Path, Path]) -> None:
     reports: list[ProgressReport] = []
-    run_benchmark(*files, "als", {"als": {"factors": 3}}, progress=reports.append)
+    small = {"als": {"factors": 3}, "two_tower": {"dimensions": 4, "epochs": 2}}
+    run_benchmark(*world_files, "ensemble", small, progress=reports.append)
 
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
