@@ -10,11 +10,16 @@ with Y (n, d) the factors of the history's items, and D diagonal because the fac
     x = D^-1 Yt s,    (I + W K) s = p,    K = Y D^-1 Yt
 
 an n x n system instead of d x d. No inverse of W is in it: an act may weigh nothing, or less.
+
+Without one act the matrix A on the left loses a matrix of rank 1 (Sherman and Morrison, 1950), so no
+other system need be solved to know what x loses. With q = A^-1 y of the act, it is
+
+    q (p - w x.y) / (1 - w y.q)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +37,7 @@ class FoldInTerms:
 
     `gram_weight` multiplies YtY and `ridge` the identity (above 0); `quadratic` (n,) is what each
     cell adds to the quadratic form, the diagonal of W, and `linear` (n,) its coefficient p in the
-    right-hand side: 0 for a dislike, whose preference is 0. Neither depends on the other cells;
-    the ridge may, on how many of each sign there are.
+    right-hand side: 0 for a dislike, whose preference is 0.
     """
 
     gram_weight: float
@@ -50,9 +54,37 @@ def solve_user(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -
         seen: (n, d) factors of the history's items.
         terms: of this history.
     """
-    if len(seen) < len(spectrum):
-        return _solve_by_acts(spectrum, seen, terms)
-    return _solve_by_factors(spectrum, seen, terms)
+    user: Float64Array = _solve_rows(spectrum, seen, terms, terms.linear[:, np.newaxis])[0]
+    return user
+
+
+def solve_losses(
+    spectrum: Float64Array,
+    seen: Float64Array,
+    terms: FoldInTerms,
+    acts: NDArray[np.intp],
+    *,
+    ridge_without: float,
+) -> Float64Array:
+    """(n_acts, d) what the user loses when one act alone is taken back: x less x without it, exactly.
+
+    Args:
+        spectrum, seen, terms: as in `solve_user`.
+        acts: (n_acts,) positions in the history.
+        ridge_without: of the history without any one of these acts.
+    """
+    chosen = np.zeros((len(seen), len(acts) + 1))
+    chosen[:, 0] = terms.linear
+    chosen[acts, np.arange(1, len(acts) + 1)] = 1.0
+    rows = _solve_rows(spectrum, seen, replace(terms, ridge=ridge_without), chosen)
+    user, moved = rows[0], rows[1:]  # x, and q of each act
+    taken, quadratic = seen[acts], terms.quadratic[acts]
+    steps = terms.linear[acts] - quadratic * (taken @ user)
+    steps /= 1.0 - quadratic * np.einsum("ij,ij->i", taken, moved)
+    lost: Float64Array = steps[:, np.newaxis] * moved
+    if ridge_without != terms.ridge:
+        lost += solve_user(spectrum, seen, terms) - user
+    return lost
 
 
 def solve_shares(
@@ -61,59 +93,40 @@ def solve_shares(
     """(n, m) what each act adds to each target's score: a column adds up to `targets @ x`.
 
     The score y x is linear in p, so an act's share is its p times what a unit of it would add. A
-    dislike's own share is 0: it works through W, on what the likes add.
+    dislike's own share is 0: it works through W, by making the shares of the likes smaller.
 
     Args:
         spectrum, seen, terms: as in `solve_user`.
         targets: (m, d) factors of the items asked about.
     """
-    return _units(spectrum, seen, targets, terms) * terms.linear[:, np.newaxis]
+    if len(seen) < len(spectrum):
+        return _shares_by_acts(spectrum, seen, targets, terms)
+    return _shares_by_factors(spectrum, seen, targets, terms)
 
 
-def scores_without(
-    spectrum: Float64Array,
-    seen: Float64Array,
-    targets: Float64Array,
-    terms: FoldInTerms,
-    acts: NDArray[np.intp],
+def _solve_rows(
+    spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms, right: Float64Array
 ) -> Float64Array:
-    """(n_acts, m) each target's score when one act alone is taken out of the history.
-
-    Taking cell j out takes w_j y_j y_jt off the system and p_j y_j off its right-hand side, so that by
-    Sherman and Morrison, with A the system of the whole history and v = A^-1 y_j,
-
-        x without j = x - v (p_j - w_j y_j x) / (1 - w_j y_j v)
-
-    Args:
-        spectrum, seen, targets: as in `solve_shares`.
-        terms: of the whole history, with the ridge of one without the act.
-        acts: rows of `seen`.
-    """
-    units = _units(spectrum, seen, np.concatenate((seen, targets)), terms)
-    scores, own = terms.linear @ units, units[acts, acts]
-    weights = terms.quadratic[acts]
-    steps = (terms.linear[acts] - weights * scores[acts]) / (1.0 - weights * own)
-    without: Float64Array = scores[len(seen) :] - steps[:, np.newaxis] * units[acts, len(seen) :]
-    return without
-
-
-def _solve_by_acts(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
-    scaled = seen / _diagonal(spectrum, terms)
-    return _solve(_act_system(scaled, seen, terms), terms.linear) @ scaled
-
-
-def _units(
-    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
-) -> Float64Array:
-    """(n, m) what a unit of each act's p adds to each target's score: Y A^-1 Tt."""
+    """(k, d) rows A^-1 Yt r, one for each column r of `right` (n, k)."""
     if len(seen) < len(spectrum):
         scaled = seen / _diagonal(spectrum, terms)
-        return _solve(_act_system(scaled, seen, terms).T, scaled @ targets.T)
-    return seen @ _solve(_factor_system(spectrum, seen, terms), targets.T)
+        return _solve(_act_system(scaled, seen, terms), right).T @ scaled
+    return _solve(_factor_system(spectrum, seen, terms), seen.T @ right).T
 
 
-def _solve_by_factors(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
-    return _solve(_factor_system(spectrum, seen, terms), terms.linear @ seen)
+def _shares_by_acts(
+    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
+) -> Float64Array:
+    scaled = seen / _diagonal(spectrum, terms)
+    units = _solve(_act_system(scaled, seen, terms).T, scaled @ targets.T)
+    return units * terms.linear[:, np.newaxis]
+
+
+def _shares_by_factors(
+    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
+) -> Float64Array:
+    units = seen @ _solve(_factor_system(spectrum, seen, terms), targets.T)
+    return units * terms.linear[:, np.newaxis]
 
 
 def _act_system(scaled: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:

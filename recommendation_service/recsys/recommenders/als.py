@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +12,7 @@ from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
-from recsys.engines.fold_in import FoldInTerms, scores_without, solve_shares, solve_user
+from recsys.engines.fold_in import FoldInTerms, solve_losses, solve_shares, solve_user
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -73,6 +72,25 @@ class ALSRecommender(VectorRecommender):
         """(factors,) the user folded in."""
         return self.fold_in(history)
 
+    def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
+        """(n_acts, factors) exactly what folding in without each act would change, by one system a sign.
+
+        An engine whose ridge grows with the number of likes gets that of one fewer for a like. An act
+        the model does not know changes nothing.
+        """
+        self.check_fitted()
+        seen, terms, known = self._equations(history)
+        weights, asked = history.weights[known], np.asarray(acts, np.intp)
+        lost = np.zeros((len(asked), len(self._spectrum)), np.float32)
+        position = np.cumsum(known) - 1  # in what it knows of the history
+        is_like = history.weights[asked] > 0
+        for of_sign in (known[asked] & is_like, known[asked] & ~is_like):
+            if of_sign.any():
+                chosen = position[asked[of_sign]]
+                ridge = self._terms(np.delete(weights, chosen[0])).ridge
+                lost[of_sign] = solve_losses(self._spectrum, seen, terms, chosen, ridge_without=ridge)
+        return lost
+
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n_history, n) exact shares: each column adds up to that item's score.
 
@@ -85,26 +103,6 @@ class ALSRecommender(VectorRecommender):
         shares = np.zeros((len(known), len(targets)), np.float32)
         shares[known] = solve_shares(self._spectrum, seen, targets, terms)
         return shares
-
-    def losses(self, history: History, item_indices: Int32Array, acts: Sequence[int]) -> Float32Array:
-        """As `Recommender.losses`, by one system for all likes and one for all dislikes."""
-        self.check_fitted()
-        seen, terms, known = self._equations(history)
-        targets = self.item_factors[item_indices].astype(np.float64)
-        before = solve_shares(self._spectrum, seen, targets, terms).sum(axis=0)
-        lost = np.zeros((len(acts), len(targets)), np.float32)  # an act it does not know takes nothing away
-        asked = np.asarray(acts, np.intp)
-        rows = np.cumsum(known) - 1  # of `seen`
-        for alike in (history.weights > 0, history.weights < 0):
-            places = np.flatnonzero((known & alike)[asked])
-            if len(places):
-                row = rows[asked[places]]
-                fewer = np.delete(history.weights[known], row[0])
-                ridge = self._engine.fold_in_terms(fewer, self.config, self.n_items).ridge
-                terms_without = replace(terms, ridge=ridge)
-                after = scores_without(self._spectrum, seen, targets, terms_without, row)
-                lost[places] = before - after
-        return lost
 
     def item_vectors(self) -> Float32Array:
         """(n_items, factors) item factors."""
@@ -170,4 +168,8 @@ class ALSRecommender(VectorRecommender):
         """Factors of the items it knows (n_known, factors), what they add, and which those are."""
         known: BoolArray = (history.item_indices >= 0) & (history.item_indices < self.n_items)
         seen = self.item_factors[history.item_indices[known]].astype(np.float64)
-        return seen, self._engine.fold_in_terms(history.weights[known], self.config, self.n_items), known
+        return seen, self._terms(history.weights[known]), known
+
+    def _terms(self, weights: Float32Array) -> FoldInTerms:
+        terms: FoldInTerms = self._engine.fold_in_terms(weights, self.config, self.n_items)
+        return terms

@@ -210,6 +210,23 @@ class VectorRecommender(Recommender):
         scores: Float32Array = self._user_vectors(histories) @ self.item_vectors().T
         return scores
 
+    def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
+        """(n_acts, d) float32 what the user's vector loses when one act alone is taken back.
+
+        `acts` are positions in the history. Here each vector is made anew; who has a closed form
+        overrides this.
+        """
+        whole = self.user_vector(history)
+        lost = np.empty((len(acts), len(whole)), np.float32)
+        for row, act in zip(lost, acts, strict=True):
+            row[:] = whole - self.user_vector(history.without(act))
+        return lost
+
+    def losses(self, history: History, item_indices: Int32Array, acts: Sequence[int]) -> Float32Array:
+        """See `Recommender.losses`."""
+        losses: Float32Array = self.lost_vectors(history, acts) @ self.item_vectors()[item_indices].T
+        return losses
+
     def likeness(self, item_indices: Int32Array, others: Int32Array) -> Float32Array:
         """(n, n_others) how alike items are, from -1 to 1: cosines; an item of length 0 is like nothing."""
         vectors = self.item_vectors()

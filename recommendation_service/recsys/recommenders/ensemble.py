@@ -115,9 +115,18 @@ class EnsembleRecommender(VectorRecommender):
     def user_vector(self, history: History) -> Float32Array:
         """(d_als + d_two_tower,) float32: each part's vector times its weight over its deviation."""
         als, two_tower = self._both()
+        joined = self._joined(als.user_vector(history)[None], two_tower.user_vector(history)[None])
+        vector: Float32Array = joined[0]
+        return vector
+
+    def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
+        """(n_acts, d) from what the parts lose, and the weights they then have."""
+        als, two_tower = self._both()
         of_als, of_two_tower = als.user_vector(history), two_tower.user_vector(history)
-        weights = self._weights(of_als, of_two_tower)
-        return np.concatenate((weights[0] * of_als, weights[1] * of_two_tower)).astype(np.float32)
+        without = self._joined(
+            of_als - als.lost_vectors(history, acts), of_two_tower - two_tower.lost_vectors(history, acts)
+        )
+        return self._joined(of_als[None], of_two_tower[None]) - without
 
     def item_vectors(self) -> Float32Array:
         """(n_items, d_als + d_two_tower) float32; als's mean item where nobody had acted on a startup."""
@@ -135,7 +144,7 @@ class EnsembleRecommender(VectorRecommender):
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array | None:
         """(n_history, n) the parts' shares under the weights of this user."""
         als, two_tower = self._both()
-        weights = self._weights(als.user_vector(history), two_tower.user_vector(history))
+        weights = self._weights_of(history)
         known = item_indices < als.n_items
         of_als = als.contributions(history, item_indices[known])
         of_two_tower = two_tower.contributions(history, item_indices)
@@ -147,11 +156,11 @@ class EnsembleRecommender(VectorRecommender):
 
     def interest_share(self, history: History, item_indices: Int32Array) -> Float32Array:
         """(n,) two_tower's, under the weights of this user; als does not read interests."""
-        als, two_tower = self._both()
-        weights = self._weights(als.user_vector(history), two_tower.user_vector(history))
-        share: Float32Array = (weights[1] * two_tower.interest_share(history, item_indices)).astype(
-            np.float32
-        )
+        if not history.interests:
+            return np.zeros(len(item_indices), np.float32)
+        _, two_tower = self._both()
+        _, weight = self._weights_of(history)
+        share: Float32Array = (weight * two_tower.interest_share(history, item_indices)).astype(np.float32)
         return share
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -181,12 +190,24 @@ class EnsembleRecommender(VectorRecommender):
             raise NotFittedError("The ensemble has no parts; attach als and two_tower first.")
         return self.als, self.two_tower
 
-    def _weights(self, of_als: Float32Array, of_two_tower: Float32Array) -> tuple[float, float]:
+    def _joined(self, of_als: Float32Array, of_two_tower: Float32Array) -> Float32Array:
+        """(n, d) users, from theirs in both parts."""
+        als_weight, two_tower_weight = self._weights(of_als, of_two_tower)
+        joined = (als_weight[:, np.newaxis] * of_als, two_tower_weight[:, np.newaxis] * of_two_tower)
+        return np.concatenate(joined, axis=1).astype(np.float32)
+
+    def _weights(self, of_als: Float32Array, of_two_tower: Float32Array) -> tuple[Float64Array, Float64Array]:
+        """(n,) and (n,) what the parts weigh for each of n users, from theirs in both parts."""
         share = self.config.als_share
         return (
-            share / _deviation(of_als, self._covariances["als"]),
-            (1 - share) / _deviation(of_two_tower, self._covariances["two_tower"]),
+            share / _deviations(of_als, self._covariances["als"]),
+            (1 - share) / _deviations(of_two_tower, self._covariances["two_tower"]),
         )
+
+    def _weights_of(self, history: History) -> tuple[float, float]:
+        als, two_tower = self._both()
+        weights = self._weights(als.user_vector(history)[None], two_tower.user_vector(history)[None])
+        return float(weights[0][0]), float(weights[1][0])
 
 
 def covariance(vectors: Float32Array) -> Float64Array:
@@ -201,10 +222,11 @@ def covariance(vectors: Float32Array) -> Float64Array:
     return centred
 
 
-def _deviation(user: Float32Array, item_covariance: Float64Array) -> float:
-    """Of a user's scores over all items; a user whose scores are all alike has none to speak of."""
-    variance = float(user.astype(np.float64) @ item_covariance @ user)
-    return float(np.sqrt(variance)) if variance > MIN_DEVIATION**2 else np.inf
+def _deviations(users: Float32Array, item_covariance: Float64Array) -> Float64Array:
+    """(n,) of each user's scores over all items; one whose scores are all alike has none to speak of."""
+    precise = users.astype(np.float64)
+    variances = np.einsum("ij,ij->i", precise @ item_covariance, precise)
+    return np.sqrt(np.where(variances > MIN_DEVIATION**2, variances, np.inf))
 
 
 def _side_by_side(

@@ -213,6 +213,14 @@ class TwoTowerRecommender(VectorRecommender):
         vector: Float32Array = self._parts(history).sum(axis=0)
         return np.append(vector, np.linalg.norm(vector)) if self._is_tilted else vector
 
+    def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
+        """(n_acts, dimensions) the act's part, less what the others gain by the root of one part fewer."""
+        parts, n_parts = self._whole_parts(history)
+        whole, n_left = parts.sum(axis=0), np.maximum(n_parts - self._known(history)[acts], 1)
+        without = (whole - parts[acts]) / np.sqrt(n_left)[:, np.newaxis]
+        lost: Float32Array = (whole / max(n_parts, 1) ** 0.5 - without).astype(np.float32)
+        return lost
+
     def item_vectors(self) -> Float32Array:
         """(n_items, d) of length 1 but for the tilt; zero where nothing is known of an item."""
         self.check_fitted()
@@ -311,14 +319,19 @@ class TwoTowerRecommender(VectorRecommender):
 
     def _parts(self, history: History) -> Float32Array:
         """(n_history + 1, dimensions) what adds up to the user's vector; the last row is the interests."""
+        parts, n_parts = self._whole_parts(history)
+        divided: Float32Array = parts / np.float32(max(n_parts, 1) ** 0.5)
+        return divided
+
+    def _whole_parts(self, history: History) -> tuple[Float32Array, int]:
+        """The same not yet divided by the root of their number, and that number."""
         towers, known = self._fitted(), self._known(history)
         interests = self._interests(history)
         parts = np.zeros((len(known) + 1, self.config.dimensions), np.float32)
         weights = towers.act_weights(history.weights[known])
         parts[:-1][known] = towers.inputs[history.item_indices[known]] * weights[:, None]
         parts[-1] = interests @ towers.interests
-        n_parts = int(known.sum()) + int(interests.any())
-        return parts / np.float32(max(n_parts, 1) ** 0.5)
+        return parts, int(known.sum()) + int(interests.any())
 
     def _known(self, history: History) -> BoolArray:
         known: BoolArray = (history.item_indices >= 0) & (history.item_indices < self.n_items)

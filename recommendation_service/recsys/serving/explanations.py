@@ -86,20 +86,15 @@ def name_acts(
     Args:
         shares: (n_history, n) of the items' scores; see `Recommender.contributions`.
     """
-    named = np.full(len(item_indices), NO_ACT, np.intp)
-    likes = np.flatnonzero(history.weights > 0)
-    by_share = likes[np.argsort(-shares[likes], axis=0, kind="stable")[:MAX_NAMED_TRIES]]
+    likes, places = np.flatnonzero(history.weights > 0), np.arange(len(item_indices))
+    if len(likes) == 0:
+        return np.full(len(places), NO_ACT, np.intp)
+    tried = likes[np.argsort(-shares[likes], axis=0, kind="stable")[:MAX_NAMED_TRIES]]
+    acts, rows = np.unique(tried, return_inverse=True)
+    losses = recommender.losses(history, item_indices, acts.tolist())[rows.reshape(tried.shape), places]
     least = SMALLEST_LOSS * np.abs(shares).sum(axis=0)
-    unnamed = np.arange(len(item_indices))
-    for tried in by_share:
-        unnamed = unnamed[shares[tried[unnamed], unnamed] > 0]
-        if len(unnamed) == 0:
-            break
-        acts, position = np.unique(tried[unnamed], return_inverse=True)
-        losses = recommender.losses(history, item_indices[unnamed], acts.tolist())
-        is_true = losses[position, np.arange(len(unnamed))] > least[unnamed]
-        named[unnamed[is_true]] = tried[unnamed[is_true]]
-        unnamed = unnamed[~is_true]
+    is_true = (shares[tried, places] > 0) & (losses > least)
+    named: NDArray[np.intp] = np.where(is_true.any(axis=0), tried[is_true.argmax(axis=0), places], NO_ACT)
     return named
 
 

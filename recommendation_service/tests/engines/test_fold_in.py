@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.engines.fold_in import FoldInTerms, solve_shares, solve_user
+from recsys.engines.fold_in import FoldInTerms, solve_losses, solve_shares, solve_user
 
 FACTORS = 8
 # Histories shorter than, as long as, and longer than the vectors: both forms of the system.
@@ -65,6 +67,30 @@ def test_a_share_is_what_the_score_loses_when_the_act_wishes_for_nothing(
     np.testing.assert_allclose(
         shares.sum(axis=0), targets @ solve_user(spectrum, seen, terms), rtol=1e-7, atol=1e-9
     )
+
+
+@settings(deadline=None)
+@given(problem=problems(), ridge=st.sampled_from([1e-2, 0.7, 50.0]))
+def test_what_a_user_loses_with_an_act_is_what_solving_without_it_leaves(
+    problem: tuple[np.ndarray, np.ndarray, FoldInTerms], ridge: float
+) -> None:
+    spectrum, seen, terms = problem
+    acts = np.arange(len(seen))[::-2]
+
+    lost = solve_losses(spectrum, seen, terms, acts, ridge_without=ridge)
+
+    assert lost.shape == (len(acts), FACTORS)
+    user = np.linalg.solve(dense_system(*problem), seen.T @ terms.linear)
+    for act, row in zip(acts, lost, strict=True):
+        others = np.delete(seen, act, axis=0)
+        left = replace(
+            terms,
+            ridge=ridge,
+            quadratic=np.delete(terms.quadratic, act),
+            linear=np.delete(terms.linear, act),
+        )
+        without = np.linalg.solve(dense_system(spectrum, others, left), others.T @ left.linear)
+        np.testing.assert_allclose(row, user - without, rtol=1e-6, atol=1e-8)
 
 
 def test_an_empty_history_is_nobody() -> None:

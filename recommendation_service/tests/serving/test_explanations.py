@@ -16,7 +16,7 @@ from recsys.serving.served import combine
 from recsys.types import Float32Array, History, Int32Array
 
 N_HISTORIES = 200
-N_ITEMS = 40  # of the world, not counting the startups nobody acted on
+N_ITEMS, N_COLD_ITEMS = 40, 4  # of the world; nobody acted on the last
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,27 @@ def two_tower(world: Dataset) -> Recommender:
     return make_recommender("two_tower", dimensions=8, epochs=2).fit(world)
 
 
+@pytest.fixture(scope="module")
+def irspack(world: Dataset) -> Recommender:
+    return make_recommender("als", engine="irspack", factors=6, iterations=8, nu=1.0).fit(world)
+
+
 @pytest.fixture
-def personal(trained_world: tuple[Trained, ...], two_tower: Recommender) -> list[Recommender]:
+def ensemble(trained_world: tuple[Trained, ...], two_tower: Recommender, world: Dataset) -> Recommender:
+    ensemble = make_recommender("ensemble")
+    ensemble.attach({"als": named(trained_world, "als"), "two_tower": two_tower})
+    return ensemble.fit(world)
+
+
+@pytest.fixture
+def personal(
+    trained_world: tuple[Trained, ...], two_tower: Recommender, irspack: Recommender, ensemble: Recommender
+) -> list[Recommender]:
     """Every recommender that tells what the acts add."""
-    recommenders = [*(one.recommender for one in trained_world), two_tower]
+    recommenders = [*(one.recommender for one in trained_world), two_tower, irspack, ensemble]
     nobody, first = History.empty(), np.zeros(1, np.int32)
     told = [each for each in recommenders if each.contributions(nobody, first) is not None]
-    assert {each.name for each in told} >= {"als", "content", "two_tower"}
+    assert {each.name for each in told} >= {"als", "content", "two_tower", "ensemble"}
     return told
 
 
@@ -38,11 +52,11 @@ def named(trained_world: tuple[Trained, ...], name: str) -> Recommender:
     return next(one.recommender for one in trained_world if one.recommender.name == name)
 
 
-def random_histories() -> list[History]:
+def random_histories(n_items: int = N_ITEMS) -> list[History]:
     rng = np.random.default_rng(3)
     return [
         History(
-            rng.choice(N_ITEMS, size, replace=False).astype(np.int32),
+            rng.choice(n_items, size, replace=False).astype(np.int32),
             rng.choice([-1.0, 0.5, 1.0, 2.0, 3.5, 8.0], size).astype(np.float32),
             1.7e9 - np.arange(size, dtype=np.float64),
         )
@@ -120,7 +134,7 @@ def test_of_startups_of_one_text_no_single_one_is_the_reason(world: Dataset) -> 
 def test_losses_are_what_the_scores_lose(personal: list[Recommender]) -> None:
     items = np.arange(N_ITEMS, dtype=np.int32)
     for recommender in personal:
-        for history in random_histories()[:50]:
+        for history in random_histories(N_ITEMS + N_COLD_ITEMS)[:50]:  # als does not know the last
             acts = list(range(len(history.item_indices)))[::-1]
             losses = recommender.losses(history, items, acts)
             assert losses.shape == (len(acts), N_ITEMS)
