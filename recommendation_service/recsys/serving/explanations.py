@@ -49,10 +49,10 @@ class Asker:
 
         A dislike only while it is active.
         """
-        if self.type_masks is None:
-            return None
         if self.history.weights[position] < 0:
             return SIGNALS[DISLIKE]
+        if self.type_masks is None:
+            return None
         mask = int(self.type_masks[position])
         return next((signal for signal in VERBS if mask >> SIGNALS.index(signal) & 1), None)
 
@@ -60,6 +60,13 @@ class Asker:
         """What they did to the startup at a position of the history, as "of" or "you liked"."""
         verb = VERBS.get(self.type_done(position) or "")
         return f"you {verb}" if verb else "of"
+
+    def own_act(self, position: int) -> str:
+        """The same as a reason by itself, of that very startup: "You liked it before"."""
+        done = self.type_done(position)
+        if done == SIGNALS[DISLIKE]:
+            return "You disliked it"
+        return f"You {VERBS.get(done or '', 'acted on')} it before"
 
 
 def explain(

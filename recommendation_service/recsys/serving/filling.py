@@ -238,8 +238,7 @@ def _say_what_comes_back(places: Places, asker: Asker, reasons: list[str]) -> li
     acts = {item_index: act for act, item_index in enumerate(asker.history.item_indices.tolist())}
     for position, item_index in enumerate(places.item_indices.tolist()):
         if item_index in acts:
-            done = asker.what_was_done(acts[item_index])
-            reasons[position] = f"{done[0].upper()}{done[1:]} it before"
+            reasons[position] = asker.own_act(acts[item_index])
     return reasons
 
 

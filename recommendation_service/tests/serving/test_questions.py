@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import redis
 
 from recsys.errors import InvalidRequestError, NotFoundError
 from recsys.serving.questions import Questions
@@ -54,6 +55,21 @@ def test_every_rule_that_keeps_a_startup_out_is_named(questions: Questions, act:
     assert rules("s03", exclude=["s03"]) == ["excluded"]
     assert rules("s03", industry=["fintech"]) == ["filter"]
     assert rules("s36", industry=["robotics"], exclude=["s36"]) == ["inactive", "excluded", "filter"]
+
+
+def test_of_a_startup_acted_on_the_own_act_is_the_reason(questions: Questions, act: Callable) -> None:
+    act("u01", ROBOTICS[:6], dislikes=["s00"])
+    assert questions.explain("u01", ROBOTICS[0]).reason == "You liked it before"
+    assert questions.explain("u01", "s00").reason == "You disliked it"
+
+
+def test_without_the_types_the_reason_says_no_more_than_is_known(
+    questions: Questions, redis_client: redis.Redis
+) -> None:
+    redis_client.flushall()  # the release knows the cells alone
+    told = [questions.explain("u01", startup_id) for startup_id in ("s00", *ROBOTICS)]
+    of_acts = {each.reason for each in told[1:] if "acted_on" in {kept.rule for kept in each.kept_out_by}}
+    assert (told[0].reason, of_acts) == ("You disliked it", {"You acted on it before"})
 
 
 def test_a_startup_als_does_not_know_is_scored_by_the_next_who_does(
