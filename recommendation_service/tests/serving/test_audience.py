@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import redis
+from scipy.sparse import csr_matrix
 
 from recsys.artifacts.release import Release
 from recsys.errors import UnavailableError
 from recsys.recommenders.als import ALSRecommender
+from recsys.recommenders.content import ContentRecommender
 from recsys.serving import audience
 from recsys.serving.audience import find_audience
 from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
@@ -62,6 +64,12 @@ def als_scores(release: Release) -> np.ndarray:
     als = release.recommenders["als"]
     assert isinstance(als, ALSRecommender)
     return als.user_factors @ als.item_factors[ITEM]
+
+
+def dislike_weight(release: Release) -> float:
+    content = release.recommenders["content"]
+    assert isinstance(content, ContentRecommender)
+    return content.config.dislike_weight
 
 
 @pytest.mark.usefixtures("everybody")
@@ -115,7 +123,7 @@ def test_a_startup_als_does_not_know_is_shown_to_those_who_liked_its_kind(
     weights = release.user_items.toarray()
     liked, disliked = weights.clip(min=0), -weights.clip(max=0)
     expected = (liked @ likeness) / liked.sum(axis=1)
-    expected -= 0.5 * (disliked @ likeness) / disliked.sum(axis=1).clip(1e-12)
+    expected -= dislike_weight(release) * (disliked @ likeness) / disliked.sum(axis=1).clip(1e-12)
 
     found = find_audience(served, live, COLD_FINTECH, 100)
 
@@ -124,6 +132,22 @@ def test_a_startup_als_does_not_know_is_shown_to_those_who_liked_its_kind(
     by_score = expected[release.user_mapping.indices(found.user_ids)]
     assert (np.diff(by_score) <= 1e-6).all()
     assert all(int(user_id[1:]) % 2 == 0 for user_id in found.user_ids[:30])
+
+
+@pytest.mark.usefixtures("everybody")
+def test_a_dislike_of_its_kind_counts_for_as_much_as_it_is_configured_to(
+    live: LiveState, release: Release
+) -> None:
+    """u00 liked and disliked Fintech alone; of u02's and u04's likes a share is Robotics."""
+    weights = np.zeros(release.user_items.shape, np.float32)
+    weights[0, [0, 6]] = [2.0, -1.0]
+    weights[2, [0, 1]] = [1.0 - 0.5 * dislike_weight(release), 0.5 * dislike_weight(release)]
+    weights[4, [0, 1]] = [1.0 - 1.5 * dislike_weight(release), 1.5 * dislike_weight(release)]
+    changed = replace(release, user_items=csr_matrix(weights))
+
+    found = find_audience(combine(changed, LiveCatalogue()), live, COLD_FINTECH, 3)
+
+    assert found.user_ids == ("u02", "u00", "u04")
 
 
 def test_without_the_ready_mark_acts_and_opt_outs_are_the_releases(
