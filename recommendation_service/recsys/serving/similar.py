@@ -4,7 +4,8 @@ Every model that knows the startup gives cosines with all others. Cosines of two
 added, one model's are all high and another's all low, so each is taken in standard deviations from
 its own mean, and the blend is their mean. A startup that few people acted on has factors which tell
 those people's other tastes: for it the texts alone count, and a candidate like that has no say from
-behaviour either. What a model does not know of a candidate counts as average.
+behaviour either. What one model does not know of a candidate counts as average; what
+none knows anything of is like nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.datasets.weights import DEFAULT_WEIGHTS
 from recsys.errors import InvalidRequestError, UnavailableError
 from recsys.recommenders.base import NO_ITEMS, top_items
 from recsys.serving.served import Served
@@ -25,6 +27,7 @@ BY_TEXT = "content"
 BLEND = "blend"
 METHODS = (*BY_BEHAVIOUR, BY_TEXT, BLEND)
 MAX_SHARED_TAGS = 3
+MIN_TOGETHER = 2  # who acted on both, so that they are "people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,13 @@ def explain_similar(
     together = _n_users_of_both(served, item_index, item_indices)
     reasons = []
     for other, source, n_both in zip(item_indices.tolist(), sources, together.tolist(), strict=True):
-        tags = _shared_tags(served, item_index, other)
-        if source in BY_BEHAVIOUR:
-            same = "Chosen by the same people" if n_both else "Chosen by people with the same taste"
-            reasons.append(same)
+        tags, by_behaviour = _shared_tags(served, item_index, other), source in BY_BEHAVIOUR
+        if by_behaviour and n_both >= MIN_TOGETHER:
+            reasons.append("Chosen by the same people")
         elif tags:
             reasons.append(f"Also in {', '.join(tags[:MAX_SHARED_TAGS])}")
+        elif by_behaviour and _n_users(served, other):
+            reasons.append("Chosen by people with the same taste")
         else:
             reasons.append("Described in similar words")
     return reasons
@@ -153,11 +157,12 @@ def _blended(
     allowed: BoolArray,
     declined: tuple[str, ...],
 ) -> Likeness:
-    votes = np.zeros((len(names), len(served.items)), np.float32)
+    votes = np.full((len(names), len(served.items)), -np.inf, np.float32)
     for vote, name in zip(votes, names, strict=True):
         standardized = _standardized(served, name, item_index)
         vote[: len(standardized)] = standardized
-    ranked = top_items(votes.mean(axis=0), limit, allowed)
+    has_a_say = votes > -np.inf
+    ranked = top_items(np.where(has_a_say, votes, 0.0).mean(axis=0), limit, allowed & has_a_say.any(axis=0))
     strongest = votes[:, ranked.item_indices].argmax(axis=0)
     z = ranked.scores.astype(np.float64)
     scores = 0.5 * (1.0 + z / (1.0 + np.abs(z)))
@@ -165,7 +170,7 @@ def _blended(
 
 
 def _standardized(served: Served, name: str, item_index: int) -> Float32Array:
-    """(n,) cosines as deviations from their mean; 0 where the model knows too little to have a say."""
+    """(n,) cosines as deviations from their mean; -inf where the model knows too little to have a say."""
     cosines = _cosines(served, name, item_index)
     known: BoolArray = np.asarray(_vectors(served, name).any(axis=1), np.bool_)
     if name in BY_BEHAVIOUR:
@@ -173,9 +178,9 @@ def _standardized(served: Served, name: str, item_index: int) -> Float32Array:
         known[: served.n_acted_on] &= served.n_users_of_item[: len(known)] >= MIN_USERS
     known[item_index] = False
     if not known.any():
-        return np.zeros_like(cosines)
+        return np.full_like(cosines, -np.inf)
     mean, deviation = cosines[known].mean(), cosines[known].std()
-    standardized: Float32Array = np.where(known, (cosines - mean) / max(deviation, 1e-6), 0.0)
+    standardized: Float32Array = np.where(known, (cosines - mean) / max(deviation, 1e-6), -np.inf)
     return standardized.astype(np.float32)
 
 
@@ -200,15 +205,23 @@ def _n_users(served: Served, item_index: int) -> int:
 
 
 def _n_users_of_both(served: Served, item_index: int, item_indices: Int32Array) -> Int32Array:
-    """(n,) how many users of the release liked both startups."""
+    """(n,) how many users of the release acted on both startups by more than a view."""
     user_items = served.release.user_items
     if user_items is None or item_index >= served.n_acted_on:
         return np.zeros(len(item_indices), np.int32)
-    cells = np.flatnonzero((user_items.indices == item_index) & (user_items.data > 0))
+    view = _view_weight(served)
+    cells = np.flatnonzero((user_items.indices == item_index) & (user_items.data > view))
     users = np.searchsorted(user_items.indptr, cells, side="right") - 1
     rows = user_items[users]
-    counts = np.bincount(rows.indices[rows.data > 0], minlength=len(served.items))
+    counts = np.bincount(rows.indices[rows.data > view], minlength=len(served.items))
     return counts[item_indices].astype(np.int32)
+
+
+def _view_weight(served: Served) -> float:
+    """What one view was worth when the release was made."""
+    manifest = served.release.manifest
+    weights = (manifest.dataset.get("weights") if manifest is not None else None) or DEFAULT_WEIGHTS
+    return float(weights["view"])
 
 
 def _shared_tags(served: Served, one: int, other: int) -> list[str]:

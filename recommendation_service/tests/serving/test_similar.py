@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from recsys.artifacts.release import Release
 from recsys.datasets.catalogue import CatalogueItem
@@ -103,9 +104,48 @@ def test_a_startup_without_a_word_has_nothing_similar_and_the_answer_says_so(rel
 def test_reasons_tell_what_the_two_have_in_common(served: Served) -> None:
     texts = explain_similar(served, 40, np.array([42, 41], np.int32), ("content", "content"))
     assert texts == ["Also in fintech", "Described in similar words"]
-    user_items = served.release.user_items.toarray() > 0
-    both = (user_items[:, [4]] & user_items).sum(axis=0)
-    together = int(np.flatnonzero((both > 0) & (np.arange(40) != 4))[0])
-    never = int(np.flatnonzero(both == 0)[0])
-    chosen = explain_similar(served, 4, np.array([together, never], np.int32), ("als", "als"))
-    assert chosen == ["Chosen by the same people", "Chosen by people with the same taste"]
+    more_than_a_view = served.release.user_items.toarray() > 0.5
+    both = (more_than_a_view[:, [4]] & more_than_a_view).sum(axis=0)
+    together = int(np.flatnonzero((both > 1) & (np.arange(40) != 4))[0])
+    of_its_kind, other_kind = (
+        int(np.flatnonzero((both < 2) & (np.arange(40) % 2 == parity))[0]) for parity in (0, 1)
+    )
+    chosen = explain_similar(served, 4, np.array([together, of_its_kind, other_kind], np.int32), ("als",) * 3)
+    assert chosen == [
+        "Chosen by the same people",
+        "Also in fintech",
+        "Chosen by people with the same taste",
+    ]
+
+
+def test_who_only_looked_at_both_has_not_chosen_them(release: Release) -> None:
+    weights = np.zeros(release.user_items.shape, np.float32)
+    weights[:10, [4, 5]] = 0.5
+    served = combine(replace(release, user_items=csr_matrix(weights)), LiveCatalogue())
+    assert explain_similar(served, 4, np.array([5], np.int32), ("als",)) == [
+        "Chosen by people with the same taste"
+    ]
+    weights[:2, [4, 5]] = 1.0
+    served = combine(replace(release, user_items=csr_matrix(weights)), LiveCatalogue())
+    assert explain_similar(served, 4, np.array([5], np.int32), ("als",)) == ["Chosen by the same people"]
+
+
+def test_what_nobody_acted_on_is_never_there_because_of_behaviour(served: Served) -> None:
+    """Content finds it less alike than the average; that als knows nothing of it is no vote of als."""
+    item = int(np.bincount(served.release.user_items.indices, minlength=40).argmax())
+    like = find_similar(served, item, 43)
+    never_acted_on = like.ranked.item_indices >= 40
+    sources = np.array(like.sources)
+    assert like.method == "blend"
+    assert never_acted_on.sum() == 4
+    assert set(sources[never_acted_on]) == {"content"}
+    assert "als" in sources
+
+
+def test_what_no_model_knows_anything_of_is_like_nothing(release: Release) -> None:
+    blank = CatalogueItem(id="blank", name="")
+    served = combine(release, LiveCatalogue(version=1, startups={"blank": blank}))
+    item = int(served.n_users_of_item.argmax())
+    like = find_similar(served, item, 100)
+    assert like.method == "blend"
+    assert served.items.indices(["blank"])[0] not in like.ranked.item_indices
