@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ class Release:
     notice: str | None = None
     mapped_files: Mapping[Path, Identity | None] = field(default_factory=dict)
     _score_ranges: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @cached_property
+    def latest_event_at(self) -> float | None:
+        """UTC seconds of the last act it was trained on; None where the times are not known."""
+        times = self.last_event_at
+        return None if times is None or len(times) == 0 else float(times.max())
 
     def history_of(self, user_id: str) -> History | None:
         """What a user had done by the time of the export; None for a user not in it."""

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from recsys.artifacts.release import Release
+from recsys.artifacts.stored_catalogue import CODED_FIELDS
 from recsys.errors import UnavailableError
 from recsys.recommenders.base import VectorRecommender
 from recsys.serving.answers import join_reasons
@@ -138,7 +139,11 @@ class LiveState:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
         with contextlib.suppress(UnavailableError):  # the first answer will say so
             self._catalogue.refresh(release)
-        for recommender in self._catalogue.served(release).recommenders.values():
+        served = self._catalogue.served(release)
+        for field_name in CODED_FIELDS:
+            served.codes(field_name)
+        _ = release.latest_event_at, served.n_users_of_item
+        for recommender in served.recommenders.values():
             if isinstance(recommender, VectorRecommender):
                 _ = recommender.search
 

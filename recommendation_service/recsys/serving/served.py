@@ -69,12 +69,8 @@ class Served:
 
     def has_recent_acts(self, now_s: float) -> bool:
         """Whether the release was trained on acts of the last weeks."""
-        return self._last_act_at > now_s - RECENT_ACTS_S
-
-    @cached_property
-    def _last_act_at(self) -> float:
-        times = self.release.last_event_at
-        return float(times.max(initial=0.0)) if times is not None else 0.0
+        latest = self.release.latest_event_at
+        return latest is not None and latest > now_s - RECENT_ACTS_S
 
     @cached_property
     def n_users_of_item(self) -> Int32Array:

@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.artifacts.release import Release, open_current
 from recsys.artifacts.stored_catalogue import CODED_FIELDS, StoredCatalogue
 from recsys.datasets.catalogue import CatalogueItem
-from recsys.serving.live_catalogue import LiveCatalogue
-from recsys.serving.served import combine
+from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore
+from recsys.serving.live_profile import LiveProfileStore
+from recsys.serving.live_state import LiveState
+from recsys.serving.served import RECENT_ACTS_S, combine
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,29 @@ def test_who_is_gone_is_remembered_for_the_same_release(
     again = combine(release, replace(later, existing=None), before.gone)
     whole = combine(release, replace(later, existing=live.existing))
     assert again.active.tolist() == whole.active.tolist()
+
+
+def test_the_time_of_the_last_act_is_looked_for_once(release: Release) -> None:
+    assert release.last_event_at is not None
+    latest = float(release.last_event_at.max())
+    served = combine(replace(release, last_event_at=release.last_event_at.copy()), LiveCatalogue())
+    assert served.has_recent_acts(latest + RECENT_ACTS_S - 1)
+    assert not served.has_recent_acts(latest + RECENT_ACTS_S + 1)
+    served.release.last_event_at[:] = 0.0  # a second look would find nothing recent
+    assert served.has_recent_acts(latest)
+    assert not combine(replace(release, last_event_at=None), LiveCatalogue()).has_recent_acts(latest)
+
+
+def test_a_release_is_warmed_with_what_the_first_filter_and_the_first_reasons_need(
+    release: Release, redis_client: redis.Redis
+) -> None:
+    live = LiveState(LiveProfileStore(redis_client), LiveCatalogueStore(redis_client))
+    release = replace(release)  # nothing looked up yet
+    live.warm(release)
+    served, _ = live.of_catalogue(release)
+    assert served._codes.keys() == set(CODED_FIELDS)
+    assert "n_users_of_item" in vars(served)
+    assert "latest_event_at" in vars(release)
 
 
 def test_a_release_without_a_catalogue_knows_no_code_and_no_startup(release: Release) -> None:
