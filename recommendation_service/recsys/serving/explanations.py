@@ -70,13 +70,26 @@ class Asker:
 
 
 def explain(
-    served: Served, recommender: Recommender, asker: Asker, item_indices: Int32Array, *, now_s: float
+    served: Served,
+    recommender: Recommender,
+    asker: Asker,
+    item_indices: Int32Array,
+    *,
+    now_s: float,
+    n_listed: int | None = None,
 ) -> list[str]:
-    """One reason for each item of a recommender's list; `now_s` is UTC seconds."""
+    """One reason for each item of a recommender's list.
+
+    Args:
+        now_s: UTC seconds.
+        n_listed: how long the list is; by default these items are all of it.
+    """
     if len(item_indices) == 0:
         return []
     if isinstance(recommender, ContentRecommender):
-        return _explain_content(served, recommender, asker, item_indices, now_s)
+        return _explain_content(
+            served, recommender, asker, item_indices, now_s, n_listed or len(item_indices)
+        )
     if isinstance(recommender, PopularityRecommender):
         levels = _levels(recommender.scores[item_indices], float(recommender.scores.max()))
         return _without_acts(served, item_indices, levels, now_s)
@@ -133,6 +146,7 @@ def _explain_content(
     asker: Asker,
     item_indices: Int32Array,
     now_s: float,
+    n_listed: int,
 ) -> list[str]:
     """The act or interest that counted most, unless popularity alone would have put the item here."""
     history = asker.history
@@ -140,7 +154,7 @@ def _explain_content(
     by_acts = shares[history.weights > 0].sum(axis=0)
     by_interests = content.interest_share(history, item_indices)
     levels = content.popularity[item_indices]
-    is_personal = np.maximum(by_acts, by_interests) > _popularity_alone(content, levels)
+    is_personal = np.maximum(by_acts, by_interests) > _popularity_alone(content, levels, n_listed)
     reasons = _without_acts(served, item_indices, levels, now_s)
     by_act = np.flatnonzero(is_personal & (by_acts >= by_interests))
     named = name_acts(content, history, shares[:, by_act], item_indices[by_act])
@@ -153,9 +167,9 @@ def _explain_content(
     return reasons
 
 
-def _popularity_alone(content: ContentRecommender, levels: Float32Array) -> Float32Array:
-    """(n,) popularity's share of a score; 0 where it would not reach a list as long as this one."""
-    as_many = min(len(levels), content.n_items)
+def _popularity_alone(content: ContentRecommender, levels: Float32Array, n_listed: int) -> Float32Array:
+    """(n,) popularity's share of a score; 0 where it would not reach a list of this length."""
+    as_many = min(n_listed, content.n_items)
     lowest_in_list = np.partition(content.popularity, -as_many)[-as_many]
     shares: Float32Array = np.where(levels >= lowest_in_list, content.config.popularity_share * levels, 0.0)
     return shares

@@ -195,14 +195,24 @@ def keep_places_for_new(
     return kept.followed_by(candidates[best.item_indices], scores, NEW)
 
 
-def reasons_for(served: Served, places: Places, asker: Asker, *, now_s: float) -> list[str]:
-    """Why each startup is in the list, by who put it there; `now_s` is UTC seconds."""
+def reasons_for(
+    served: Served, places: Places, asker: Asker, *, now_s: float, wanted: Int32Array | None = None
+) -> list[str]:
+    """Why each startup is in the list, by who put it there.
+
+    Args:
+        now_s: UTC seconds.
+        wanted: item indices; those of other startups are left empty. By default all have one.
+    """
     reasons = [""] * len(places)
-    for source in dict.fromkeys(places.sources.tolist()):
-        positions = np.flatnonzero(places.sources == source)
+    is_wanted = np.ones(len(places), np.bool_) if wanted is None else np.isin(places.item_indices, wanted)
+    for source in dict.fromkeys(places.sources[is_wanted].tolist()):
+        of_source = places.sources == source
+        positions = np.flatnonzero(of_source & is_wanted)
         recommender = served.recommenders["content" if source == NEW else source]
         indices = places.item_indices[positions]
-        said = explain(served, recommender, asker, indices, now_s=now_s)
+        n_listed = int(of_source.sum())
+        said = explain(served, recommender, asker, indices, now_s=now_s, n_listed=n_listed)
         for position, item_index, reason in zip(positions, indices, said, strict=True):
             reasons[position] = _new_because(served, int(item_index), reason) if source == NEW else reason
     return _say_what_comes_back(places, asker, reasons)
@@ -237,7 +247,7 @@ def _say_what_comes_back(places: Places, asker: Asker, reasons: list[str]) -> li
     """Of a startup shown again, its own act is the reason nearest at hand, and says nothing."""
     acts = {item_index: act for act, item_index in enumerate(asker.history.item_indices.tolist())}
     for position, item_index in enumerate(places.item_indices.tolist()):
-        if item_index in acts:
+        if reasons[position] and item_index in acts:
             reasons[position] = asker.own_act(acts[item_index])
     return reasons
 

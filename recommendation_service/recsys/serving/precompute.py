@@ -31,6 +31,7 @@ from recsys.serving.steering import Narrowed, Steering, narrow
 from recsys.types import ProgressCallback, ProgressReport
 
 STAGE = "writing lists"
+_NOBODYS = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def _lists(
     for state, of_state, filled in zip(states, narrowed, together, strict=True):
         if filled is None:
             filled = rules.fill_for(served, state, asked, of_state)
-        yield rules.finish(served, state, asked, of_state, filled, now_s=now_s, with_reasons=with_reasons)
+        reasons_of = None if with_reasons else _NOBODYS
+        yield rules.finish(served, state, asked, of_state, filled, now_s=now_s, with_reasons_of=reasons_of)
 
 
 def _fill_together(

@@ -169,7 +169,8 @@ class Questions:
         served, state = self._router.live.of_user(user_id, self._router.release())
         item_index, now_s = _find_startup(served, startup_id), time.time()
         rules = self._router.rules
-        made = rules.list_for(served, state, asked, now_s=now_s)
+        this_one = np.array([item_index], np.int32)
+        made = rules.list_for(served, state, asked, now_s=now_s, with_reasons_of=this_one)
         place = next((startup for startup in made.startups if startup.id == startup_id), None)
         order = rules.order_for(served, state, asked.method)
         scorer = _who_scores(served, state, item_index, order, asked.method)

@@ -33,7 +33,7 @@ from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.seen import HIDE_FOR_EVER, SeenPolicy
 from recsys.serving.served import Served
 from recsys.serving.steering import METHODS, Narrowed, Steering, check_limit, narrow, why_nothing
-from recsys.types import History
+from recsys.types import History, Int32Array
 
 PLAIN = Steering()
 IMPERSONAL = ("popularity", "content")
@@ -97,13 +97,22 @@ class Rules:
         # Upwards only when nothing below can answer: als alone beats no answer.
         return (*METHODS[chosen:], *reversed(METHODS[:chosen]))
 
-    def list_for(self, served: Served, state: UserState, asked: Steering, *, now_s: float) -> RankedList:
+    def list_for(
+        self,
+        served: Served,
+        state: UserState,
+        asked: Steering,
+        *,
+        now_s: float,
+        with_reasons_of: Int32Array | None = None,
+    ) -> RankedList:
         """The startups to show somebody next.
 
         Args:
             served, state: what can be offered, and what is known of them.
             asked: how long a list, of which startups, and by whom.
             now_s: UTC seconds.
+            with_reasons_of: see `finish`.
 
         Raises:
             InvalidRequestError: the method cannot answer for this user, or no startup has a value
@@ -112,7 +121,9 @@ class Rules:
         """
         narrowed = narrow(served, state, asked, seen=self.seen, now_s=now_s)
         filled = self.fill_for(served, state, asked, narrowed)
-        return self.finish(served, state, asked, narrowed, filled, now_s=now_s)
+        return self.finish(
+            served, state, asked, narrowed, filled, now_s=now_s, with_reasons_of=with_reasons_of
+        )
 
     def fill_for(self, served: Served, state: UserState, asked: Steering, narrowed: Narrowed) -> Filled:
         """The best startups by whoever answers: the list, or what a diverse one is chosen from."""
@@ -129,9 +140,13 @@ class Rules:
         filled: Filled,
         *,
         now_s: float,
-        with_reasons: bool = True,
+        with_reasons_of: Int32Array | None = None,
     ) -> RankedList:
-        """Diverse if asked for, with its places for new startups, and with reasons (else they are empty)."""
+        """Diverse if asked for, with its places for new startups, and with reasons.
+
+        Reasons cost more than the list: those of startups not in `with_reasons_of` (item indices)
+        are left empty. By default all have one.
+        """
         history = state.asker.history
         places, not_diverse = diversify(served, filled.places, asked.limit, asked.diversity)
         if asked.method is None and not state.opted_out:
@@ -144,9 +159,7 @@ class Rules:
                 n_kept=self.new_startups.n_places(asked.limit, history),
                 now_s=now_s,
             )
-        reasons = [""] * len(places)
-        if with_reasons:
-            reasons = reasons_for(served, places, state.asker, now_s=now_s)
+        reasons = reasons_for(served, places, state.asker, now_s=now_s, wanted=with_reasons_of)
         why_short = _why_short(served, narrowed, filled, len(places), asked.limit)
         notices = (state.degraded, *filled.declined, *narrowed.notices, not_diverse, why_short)
         return as_list(served, replace(filled, places=places), reasons, notices)

@@ -9,10 +9,15 @@ import pytest
 import redis
 
 from recsys.errors import InvalidRequestError, NotFoundError
+from recsys.recommenders.base import Recommender
+from recsys.serving import filling
+from recsys.serving.explanations import Asker, explain
 from recsys.serving.questions import Questions
 from recsys.serving.router import Router
 from recsys.serving.seen import parse_seen_policy
+from recsys.serving.served import Served
 from recsys.serving.steering import Steering
+from recsys.types import Int32Array
 
 FINTECH = [f"s{n:02}" for n in range(0, 40, 2)]
 ROBOTICS = [f"s{n:02}" for n in range(1, 40, 2)]
@@ -35,6 +40,22 @@ def test_what_is_in_the_list_is_explained_as_it_stands_there(
         assert (told.method_used, told.source) == (answer.method_used, startup.source)
         assert told.interaction_count == n_acts
         assert (told.offered, told.kept_out_by) == (True, ())
+
+
+def test_the_reason_of_one_startup_costs_no_other_a_reason(
+    questions: Questions, router: Router, act: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act("anna", FINTECH[:8])
+    best = router.recommend("anna").startups[0]
+    asked_for: list[int] = []
+
+    def explain_and_count(served: Served, recommender: Recommender, asker: Asker, items: Int32Array, **rest):  # type: ignore[no-untyped-def]
+        asked_for.extend(items.tolist())
+        return explain(served, recommender, asker, items, **rest)
+
+    monkeypatch.setattr(filling, "explain", explain_and_count)
+    assert questions.explain("anna", best.id).reason == best.reason
+    assert len(asked_for) == 1
 
 
 def test_every_rule_that_keeps_a_startup_out_is_named(questions: Questions, act: Callable) -> None:
