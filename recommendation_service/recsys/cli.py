@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recsys.config import parse_assignments, read_section
 from recsys.datasets.public_split import load_public_split, load_public_train
@@ -27,6 +30,9 @@ from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
 from recsys.training.script import add_data_flags, add_models_flag, exit_code, train_from_options
+
+if TYPE_CHECKING:
+    from recsys.serving.live_state import LiveState
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -263,13 +269,30 @@ def _precompute(options: argparse.Namespace) -> None:
         written = precompute(
             open_current(options.models_dir),
             options.output,
+            live=_live_state(),
             limit=options.limit,
             batch_size=options.batch,
             with_reasons=options.reasons,
             rules=rules,
             progress=progress,
         )
+    if written.notice is not None:
+        print(f"The lists are not of this moment: {written.notice}.", file=sys.stderr)
     print(json.dumps({**asdict(written), "peak_memory_mb": peak_memory_mb()}))
+
+
+def _live_state() -> LiveState | None:
+    """What is in the Redis of REDIS_URL; None where that is not set."""
+    from recsys.serving.live_catalogue import LiveCatalogueStore
+    from recsys.serving.live_profile import LiveProfileStore
+    from recsys.serving.live_state import LiveState
+    from recsys.serving.redis_client import WRITE_TIMEOUT_S, connect
+
+    url = os.environ.get("REDIS_URL")
+    if not url:
+        return None
+    client = connect(url, timeout_s=WRITE_TIMEOUT_S)
+    return LiveState(LiveProfileStore(client), LiveCatalogueStore(client))
 
 
 def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:

@@ -135,6 +135,23 @@ class LiveState:
             return *self._profiles.fetch_with_mark(user_id), None
         return profile, mark, None if version is None else partial(as_version, version)
 
+    def states_of(
+        self, served: Served, user_ids: Sequence[str]
+    ) -> tuple[Mapping[str, UserState], str | None]:
+        """What is known of many users now, and what lists made from it must admit to.
+
+        Those of whom nothing may be said are left out; see `of_users`.
+        """
+        release = served.release
+        profiles, notice = self.of_users(user_ids, release)
+        states: dict[str, UserState] = {}
+        for user_id in user_ids:
+            if user_id not in profiles:
+                states[user_id] = state_in_release(release, user_id, notice or NOT_SYNCED)
+            elif (profile := profiles[user_id]) is not None:
+                states[user_id] = _state_of_profile(served, profile, notice)
+        return states, notice
+
     def warm(self, release: Release) -> None:
         """Fetch and build what the first answer from a release needs, before it is asked for."""
         with contextlib.suppress(UnavailableError):  # the first answer will say so

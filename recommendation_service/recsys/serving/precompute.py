@@ -1,8 +1,10 @@
 """Every user's list as a Parquet file: for newsletters, caches, and where no service runs.
 
-Each list is the one the service would give somebody of whom it knows what the release knows. Users
-are scored together where that makes no difference; the others, and what follows the scores, go the
-way of every answer. One batch is in memory at a time, and the file appears when it is whole.
+Each list is the one the service would give at this moment: from the live profiles and the live
+catalogue, or without them from what the release knows, which the file then says (its metadata has a
+`notice`). Somebody erased since the training gets no list. Users are scored together where that makes
+no difference; the others, and what follows the scores, go the way of every answer. One batch is in
+memory at a time, and the file appears when it is whole.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from recsys.datasets.files import sync_file
 from recsys.errors import ArtifactError, ConfigError
 from recsys.evaluation.ranked_lists import batch_size_for
 from recsys.progress import ignore_progress
-from recsys.serving.answers import RankedList
+from recsys.serving.answers import RankedList, join_reasons
 from recsys.serving.filling import Filled, Places, why_not
 from recsys.serving.live_catalogue import LiveCatalogue
-from recsys.serving.live_state import UserState, state_in_release
+from recsys.serving.live_state import LiveState, UserState, state_in_release
 from recsys.serving.retrieval import BLIND_TO_NEIGHBOURS_OF_DISLIKES
 from recsys.serving.router import Rules
 from recsys.serving.served import Served, combine
@@ -31,23 +33,27 @@ from recsys.serving.steering import Narrowed, Steering, narrow
 from recsys.types import ProgressCallback, ProgressReport
 
 STAGE = "writing lists"
+NOTHING_LIVE = "no live store was asked: acts, opt-outs and startups"
+PROFILES_AT_ONCE = 500  # in one round trip to Redis
 _NOBODYS = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
 class Precomputed:
-    """What was written, from which release, and in how many seconds."""
+    """What was written, from which release, in how many seconds, and what the lists must admit to."""
 
     model_version: str
     users: int
     rows: int
     seconds: float
+    notice: str | None
 
 
 def precompute(
     release: Release,
     output: Path,
     *,
+    live: LiveState | None = None,
     limit: int = 10,
     batch_size: int | None = None,
     with_reasons: bool = False,
@@ -58,8 +64,9 @@ def precompute(
     """Write `user_id, rank, startup_id, score, source, method_used[, reason]`, a row group a batch.
 
     Args:
-        release: whose users, acts, activity and owners count.
+        release: whose users get a list.
         output: the file; what lies there is replaced when the new one is whole.
+        live: what happened since the release was made; without it nothing did.
         limit: startups a user, 1 to 100.
         batch_size: users scored at once; by default as many as a fixed share of memory allows.
         with_reasons: write reasons too; they cost more than the scores.
@@ -79,25 +86,51 @@ def precompute(
     asked, rules = Steering(limit=limit), rules or Rules()
     now_s = time.time() if now_s is None else now_s
     n_users, batch_size = len(release.user_mapping), _checked_batch_size(release, batch_size)
-    served = combine(release, LiveCatalogue())
+    served, catalogue_notice = _served(release, live)
+    notices = dict.fromkeys([catalogue_notice, release.notice])
     aside = output.with_name(f".{output.name}.writing")
-    n_rows = 0
+    n_listed = n_rows = 0
     try:
         with pq.ParquetWriter(aside, _schema(with_reasons)) as writer:
             for start in range(0, n_users, batch_size):
                 users = range(start, min(start + batch_size, n_users))
                 user_ids = [release.user_mapping.ids[user] for user in users]
-                lists = _lists(served, user_ids, asked, rules, now_s=now_s, with_reasons=with_reasons)
-                table = _as_table(user_ids, lists, with_reasons)
+                states = _states(served, live, user_ids, notices)
+                lists = _lists(served, states, asked, rules, now_s=now_s, with_reasons=with_reasons)
+                table = _as_table([state.user_id for state in states], lists, with_reasons)
                 writer.write_table(table)
+                n_listed += len(states)
                 n_rows += table.num_rows
                 done, seconds = start + len(user_ids), time.monotonic() - started_s
                 progress(ProgressReport(STAGE, done / n_users, seconds * (n_users - done) / done))
+            notice = join_reasons(*notices)
+            writer.add_key_value_metadata({"model_version": release.version, "notice": notice or ""})
         sync_file(aside)
         aside.replace(output)
     finally:
         aside.unlink(missing_ok=True)
-    return Precomputed(release.version, n_users, n_rows, round(time.monotonic() - started_s, 3))
+    seconds = round(time.monotonic() - started_s, 3)
+    return Precomputed(release.version, n_listed, n_rows, seconds, notice)
+
+
+def _served(release: Release, live: LiveState | None) -> tuple[Served, str | None]:
+    if live is not None:
+        return live.of_catalogue(release)
+    return combine(release, LiveCatalogue()), f"{NOTHING_LIVE} as of release {release.version}"
+
+
+def _states(
+    served: Served, live: LiveState | None, user_ids: Sequence[str], notices: dict[str | None, None]
+) -> list[UserState]:
+    """What is known of a batch of users; what must be admitted to is added to `notices`."""
+    if live is None:
+        return [state_in_release(served.release, user_id, "precomputed") for user_id in user_ids]
+    states: list[UserState] = []
+    for start in range(0, len(user_ids), PROFILES_AT_ONCE):
+        known, notice = live.states_of(served, user_ids[start : start + PROFILES_AT_ONCE])
+        notices[notice] = None
+        states.extend(known.values())
+    return states
 
 
 def _checked_batch_size(release: Release, batch_size: int | None) -> int:
@@ -114,7 +147,7 @@ def _checked_batch_size(release: Release, batch_size: int | None) -> int:
 
 def _lists(
     served: Served,
-    user_ids: Sequence[str],
+    states: Sequence[UserState],
     asked: Steering,
     rules: Rules,
     *,
@@ -122,7 +155,6 @@ def _lists(
     with_reasons: bool,
 ) -> Iterator[RankedList]:
     """A list for each user, in order."""
-    states = [state_in_release(served.release, user_id, "precomputed") for user_id in user_ids]
     narrowed = [narrow(served, state, asked, seen=rules.seen, now_s=now_s) for state in states]
     together = _fill_together(served, states, narrowed, asked, rules)
     for state, of_state, filled in zip(states, narrowed, together, strict=True):

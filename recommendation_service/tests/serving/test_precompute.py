@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,46 @@ def test_it_is_what_the_service_answers_from_the_same_acts(
             assert (row["source"], row["reason"]) == (startup.source, startup.reason)
 
 
+def test_with_the_live_store_it_is_what_the_service_answers_now(
+    release: Release, router: Router, act: Callable, tmp_path: Path, catalogue: LiveCatalogueStore
+) -> None:
+    """u05 is no more: under the ready mark it has no profile."""
+    users = [user_id for user_id in release.user_mapping.ids if user_id != "u05"]
+    for user_id in users:
+        act(user_id, [f"s{n:02}" for n in range(int(user_id[1:]) % 7)], dislikes=["s38"])
+    act("u03", ["s01", "s03"], opted_out=True)
+    output = tmp_path / "lists.parquet"
+
+    written = precompute(release, output, live=router.live, limit=5, batch_size=7)
+
+    rows = pq.read_table(output).to_pylist()
+    assert (written.users, written.notice) == (len(users), None)
+    assert {row["user_id"] for row in rows} == set(users)
+    assert {row["method_used"] for row in rows if row["user_id"] == "u03"} == {"popularity"}
+    assert not {row["startup_id"] for row in rows} & {"s36", "s38"}
+    for user_id in users:
+        mine = [row["startup_id"] for row in rows if row["user_id"] == user_id]
+        assert mine == [startup.id for startup in router.recommend(user_id, Steering(limit=5)).startups]
+
+
+def test_what_the_lists_must_admit_to_stands_in_the_file(
+    release: Release, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    output = tmp_path / "lists.parquet"
+    without = precompute(release, output, limit=2)
+    assert (
+        without.notice
+        == f"no live store was asked: acts, opt-outs and startups as of release {release.version}"
+    )
+    assert pq.read_metadata(output).metadata[b"notice"].decode() == without.notice
+    live = LiveState(LiveProfileStore(redis_client), LiveCatalogueStore(redis_client))
+    not_synced = precompute(release, output, live=live, limit=2)
+    assert not_synced.notice is not None
+    assert "live profiles not synced" in not_synced.notice
+    assert "live catalogue not synced" in not_synced.notice
+    assert pq.read_metadata(output).metadata[b"notice"].decode() == not_synced.notice
+
+
 def test_a_batch_is_a_row_group_and_progress_is_told(release: Release, tmp_path: Path) -> None:
     output = tmp_path / "lists.parquet"
     reports: list[ProgressReport] = []
@@ -96,11 +137,14 @@ def test_what_cannot_be_written_is_refused_with_its_mend(release: Release, tmp_p
 
 
 def test_the_command_prints_one_json_line(
-    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
     output = tmp_path / "lists.parquet"
     assert main(["precompute", "--output", str(output), "--models-dir", str(models_dir), "--limit", "4"]) == 0
-    assert '"users": 60, "rows": 240' in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert '"users": 60, "rows": 240' in told.out
+    assert "no live store was asked" in told.err
     assert main(["precompute", "--output", str(output), "--models-dir", str(tmp_path / "nothing")]) == 1
     assert "Model loading failed" in capsys.readouterr().err
     nowhere = tmp_path / "no" / "folder.parquet"
