@@ -210,16 +210,15 @@ class TwoTowerRecommender(VectorRecommender):
 
     def user_vector(self, history: History) -> Float32Array:
         """(d,) the sum of the parts over the root of their number; zero when there is none."""
-        vector: Float32Array = self._parts(history).sum(axis=0)
-        return np.append(vector, np.linalg.norm(vector)) if self._is_tilted else vector
+        return self._tilted(self._parts(history).sum(axis=0))
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
-        """(n_acts, dimensions) the act's part, less what the others gain by the root of one part fewer."""
+        """(n_acts, d) the act's part, less what the others gain by the root of one part fewer."""
         parts, n_parts = self._whole_parts(history)
         whole, n_left = parts.sum(axis=0), np.maximum(n_parts - self._known(history)[acts], 1)
         without = (whole - parts[acts]) / np.sqrt(n_left)[:, np.newaxis]
-        lost: Float32Array = (whole / max(n_parts, 1) ** 0.5 - without).astype(np.float32)
-        return lost
+        lost = self._tilted(whole / max(n_parts, 1) ** 0.5) - self._tilted(without)
+        return lost.astype(np.float32)
 
     def item_vectors(self) -> Float32Array:
         """(n_items, d) of length 1 but for the tilt; zero where nothing is known of an item."""
@@ -349,6 +348,12 @@ class TwoTowerRecommender(VectorRecommender):
     @property
     def _is_tilted(self) -> bool:
         return self.config.popularity_tilt != 0
+
+    def _tilted(self, users: Float32Array) -> Float32Array:
+        """(..., d) users' vectors, with their lengths appended if popularity has a say."""
+        if not self._is_tilted:
+            return users
+        return np.concatenate((users, np.linalg.norm(users, axis=-1, keepdims=True)), axis=-1)
 
     def _set_towers(self, towers: Towers) -> None:
         self._towers, self.n_items = towers, len(towers.items)

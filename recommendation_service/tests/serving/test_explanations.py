@@ -25,6 +25,11 @@ def two_tower(world: Dataset) -> Recommender:
 
 
 @pytest.fixture(scope="module")
+def tilted(world: Dataset) -> Recommender:
+    return make_recommender("two_tower", dimensions=8, epochs=2, popularity_tilt=0.5).fit(world)
+
+
+@pytest.fixture(scope="module")
 def irspack(world: Dataset) -> Recommender:
     return make_recommender("als", engine="irspack", factors=6, iterations=8, nu=1.0).fit(world)
 
@@ -38,10 +43,14 @@ def ensemble(trained_world: tuple[Trained, ...], two_tower: Recommender, world: 
 
 @pytest.fixture
 def personal(
-    trained_world: tuple[Trained, ...], two_tower: Recommender, irspack: Recommender, ensemble: Recommender
+    trained_world: tuple[Trained, ...],
+    two_tower: Recommender,
+    tilted: Recommender,
+    irspack: Recommender,
+    ensemble: Recommender,
 ) -> list[Recommender]:
     """Every recommender that tells what the acts add."""
-    recommenders = [*(one.recommender for one in trained_world), two_tower, irspack, ensemble]
+    recommenders = [*(one.recommender for one in trained_world), two_tower, tilted, irspack, ensemble]
     nobody, first = History.empty(), np.zeros(1, np.int32)
     told = [each for each in recommenders if each.contributions(nobody, first) is not None]
     assert {each.name for each in told} >= {"als", "content", "two_tower", "ensemble"}
