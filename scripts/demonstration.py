@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +41,16 @@ class Services:
         return _ask(method, url, self.site_key, json_body)
 
 
-def show_answers(services: Services, user_ids: Mapping[str, object]) -> None:
-    """What each user is recommended, as any client would get it."""
-    for name, user_id in user_ids.items():
+def show_answers(services: Services, user_ids: Mapping[str, object], methods: Sequence[str]) -> None:
+    """What each user is recommended, as any client would get it, by the method their acts call for."""
+    for (name, user_id), method in zip(user_ids.items(), methods, strict=True):
         services.say(f"{name}: GET {services.inference}/recommend?user_id={user_id}&limit={SHOWN_STARTUPS}")
         answer = services.ask_inference("/recommend", user_id=user_id, limit=SHOWN_STARTUPS)
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+        if answer["method_used"] != method:
+            raise DemonstrationError(
+                f"{name} is answered by {answer['method_used']}, not by {method}: {answer['degraded']}."
+            )
 
 
 def show_what_acts_change(services: Services, name: str, user_id: object) -> None:
@@ -61,13 +65,13 @@ def show_what_acts_change(services: Services, name: str, user_id: object) -> Non
         f"{name} dislikes {_name(disliked)} (first) and likes {_name(liked)} (second); the very next answer:"
     )
     services.ask_site("POST", "/interactions", json_body=acts)
-    after = _list_for(services, user_id)
-    sys.stdout.write("\n")
-    for line in describe_changes(before, after):
-        sys.stdout.write(f"    {line}\n")
-    sys.stdout.write("\n")
-    for act in acts:
-        services.ask_site("DELETE", f"/interactions/{act['event_id']}")
+    try:
+        after = _list_for(services, user_id)
+        lines = describe_changes(before, after)
+    finally:
+        for act in acts:
+            services.ask_site("DELETE", f"/interactions/{act['event_id']}")
+    sys.stdout.write("\n" + "".join(f"    {line}\n" for line in lines) + "\n")
     again = [place["id"] for place in _list_for(services, user_id)] == [place["id"] for place in before]
     if not again:
         raise DemonstrationError("Both acts were taken back, but the list is not the first one again.")
@@ -83,8 +87,10 @@ def describe_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) 
         f"{place['reason']}"
         for place in after[:SHOWN_CHANGES]
     ]
-    gone = [_name(place) for place in before[:2] if place["id"] not in now]
-    lines.append(f"gone: {', '.join(gone)} (acted on)")
+    for place in before[:2]:
+        if place["id"] in now:
+            raise DemonstrationError(f"{_name(place)} was acted on and is still in the list.")
+    lines.append(f"gone: {', '.join(_name(place) for place in before[:2])} (acted on)")
     fallen = [place for place in before[2:] if now.get(place["id"], COMPARED_STARTUPS) > place["rank"]]
     fallen.sort(key=lambda place: place["rank"] - now.get(place["id"], COMPARED_STARTUPS))
     if fallen:

@@ -47,6 +47,7 @@ SITE_PORT, INFERENCE_PORT = 8000, 5001
 ADMIN = "admin"
 DEMO = {"users": 400, "startups": 300, "seed": 7}
 DEMO_USERS = ("demo-cold", "demo-warm", "demo-hot")  # acted on 3, 10 and 25 startups
+METHODS = ("content", "als", "ensemble")  # who is to answer each
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 LOOK_EVERY_S = 0.2
@@ -331,7 +332,7 @@ def demonstrate(addresses: Addresses) -> None:
     inference_key = os.environ.get("INFERENCE_API_KEY", "").partition(",")[0].strip()
     services = Services(addresses.site, addresses.inference, text, inference_key, say)
     try:
-        show_answers(services, {name: ids[name] for name in DEMO_USERS})
+        show_answers(services, {name: ids[name] for name in DEMO_USERS}, METHODS)
         show_what_acts_change(services, DEMO_USERS[-1], ids[DEMO_USERS[-1]])
     finally:
         revoke_api_keys(ApiKey.objects.filter(pk=key.pk))

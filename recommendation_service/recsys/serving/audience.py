@@ -2,7 +2,7 @@
 
 Users are ordered by the raw als score, the inner product of their trained factors with the
 startup's. Making users comparable by their own mean and deviation orders them worse, see
-docs/decisions/0010-audience-by-raw-score.md. A startup als does not know is compared by its text with
+docs/decisions/0007-audience-by-raw-score.md. A startup als does not know is compared by its text with
 what each user liked. Taste is as of the training; who acted on the startup since, opted out or is
 gone is taken from the live profiles of those at the top.
 """
