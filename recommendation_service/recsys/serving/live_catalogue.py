@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 import redis
@@ -33,6 +33,8 @@ EXISTING_KEY = "recs:catalogue:existing"  # every startup there was at the last 
 REMOVED_KEY = "recs:catalogue:removed"  # deleted since then: a release may know them for weeks
 MARK_PREFIX = "existing:"  # a mark written without it comes without EXISTING_KEY
 WRITE_BATCH = 1000
+SCAN_BATCH = 2000
+SCAN_ATTEMPTS = 3  # then all at once: somebody writes everything anew, again and again
 MAX_VERSION_DIGITS = 19  # what Redis counts with
 
 LiveStartup = CatalogueItem
@@ -146,9 +148,21 @@ class LiveCatalogueStore:
                 no `replace` came between.
         """
         with redis_faults_as_unavailable("fetching the live catalogue"):
-            live = self._fetch(with_existing=known_mark is None)
-            is_enough = known_mark is None or live.mark == known_mark
-            return live if is_enough else self._fetch(with_existing=True)
+            for _ in range(SCAN_ATTEMPTS):
+                mark = cast("str | None", self._client.get(READY_KEY))
+                is_told = mark != known_mark and mark is not None and mark.startswith(MARK_PREFIX)
+                existing = self._scan_existing() if is_told else None
+                live = self._fetch(with_existing=False)
+                if live.mark == mark:
+                    return replace(live, existing=existing)
+            return self._fetch(with_existing=True)
+
+    def _scan_existing(self) -> Set[str]:
+        """A batch at a time: a million ids at once would hold up whoever else asks Redis.
+
+        Only `replace` changes them, and it changes the mark.
+        """
+        return set(self._client.sscan_iter(EXISTING_KEY, count=SCAN_BATCH))
 
     def _fetch(self, *, with_existing: bool) -> LiveCatalogue:
         pipeline = self._client.pipeline(transaction=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,13 @@ import redis
 
 from recsys.artifacts.release import open_current
 from recsys.errors import UnavailableError
-from recsys.serving.live_catalogue import LiveCatalogue, LiveCatalogueStore, LiveStartup
+from recsys.serving.live_catalogue import (
+    SCAN_ATTEMPTS,
+    SCAN_BATCH,
+    LiveCatalogue,
+    LiveCatalogueStore,
+    LiveStartup,
+)
 from recsys.serving.served import ServedCatalogue
 
 ACME = LiveStartup(
@@ -78,6 +84,29 @@ def test_after_a_resync_only_what_exists_is_offered(redis_client: redis.Redis) -
     store.remove(["restored"])
     store.replace([], existing=["acme", "restored"])
     assert not store.fetch(live.mark).is_gone("restored")
+
+
+def test_the_ids_of_all_startups_come_in_batches_and_are_all_there(redis_client: redis.Redis) -> None:
+    ids = {f"s{n}" for n in range(2 * SCAN_BATCH + 7)}
+    LiveCatalogueStore(redis_client).replace([], existing=ids)
+    assert LiveCatalogueStore(redis_client).fetch().existing == ids
+
+
+def test_ids_replaced_while_they_are_read_are_read_again(redis_client: redis.Redis) -> None:
+    class Interrupted(LiveCatalogueStore):
+        interruptions = 0
+
+        def _scan_existing(self) -> Set[str]:
+            found = super()._scan_existing()
+            self.interruptions += 1
+            if self.interruptions <= times:
+                self.replace([], existing=[f"new{self.interruptions}"])
+            return found
+
+    LiveCatalogueStore(redis_client).replace([], existing=["old"])
+    for times in (1, SCAN_ATTEMPTS):  # and when there is no end of it, all at once
+        store = Interrupted(redis_client)
+        assert store.fetch().existing == {f"new{times}"}
 
 
 def test_startups_put_after_a_resync_are_there(redis_client: redis.Redis) -> None:
