@@ -210,7 +210,7 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("path", type=Path)
     parser.add_argument("--format", choices=list(FORMATS), required=True)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--output", type=_folder, required=True, metavar="FOLDER")
     parser.add_argument(
         "--columns",
         type=_columns,
@@ -229,6 +229,13 @@ def _import(options: argparse.Namespace) -> None:
     ratings = read_ratings(options.path, options.format, ReadOptions(options.columns, options.encoding))
     manifest = save_ratings(ratings, options.output, catalogue=read_catalogue(options.path, options.format))
     print(json.dumps(manifest["counts"]))
+
+
+def _folder(text: str) -> Path:
+    """A folder that is named: Path("") would be the working folder, where an unset variable puts files."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name a folder, or . for this one")
+    return Path(text)
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -55,3 +55,17 @@ def test_columns_that_are_not_written_as_pairs_are_a_usage_error(
     with pytest.raises(SystemExit, match="2"):
         main(["import", "x.csv", "--format", "csv", "--output", str(tmp_path), "--columns", text])
     assert "write it like user=member,item=company" in capsys.readouterr().err
+
+
+def test_an_empty_output_is_a_usage_error_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--output "$UNSET"` says it; the working folder is asked for by name only."""
+    (tmp_path / "ratings.csv").write_text("user,item,rating\na,x,3\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["import", "ratings.csv", "--format", "csv", "--output", ""])
+    assert "name a folder, or . for this one" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["ratings.csv"]
+    assert main(["import", "ratings.csv", "--format", "csv", "--output", "."]) == 0
+    assert (tmp_path / "ratings.parquet").is_file()
