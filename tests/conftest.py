@@ -12,7 +12,10 @@ from running_site import ROOT, Site, run, serve, wait_until_up
 
 from embedded_services.launcher import NAMES, throw_away_services
 
-SMALL_TRAINING = ("--set", "als.factors=16", "als.iterations=10")
+SMALL_TRAINING = (
+    "--set",
+    *("als.factors=16", "als.iterations=10", "two_tower.dimensions=8", "two_tower.epochs=3"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ SMALL = {
     "popularity": {},
     "content": {"dimensions": 8},
     "als": {"factors": 6, "iterations": 8, "alpha": 10.0, "regularization": 0.1},
+    "two_tower": {"dimensions": 8, "epochs": 20, "batch_users": 16, "learning_rate": 0.02},
+    "ensemble": {},
 }
 
 
@@ -121,10 +123,11 @@ def make_startup(index: int, *, created_at: float = 1.6e9) -> CatalogueItem:
     )
 
 
-def train(world: Dataset, name: str, **overrides: object) -> Trained:
-    """A small recommender fitted on a world."""
-    settings = {**SMALL[name], **overrides}
-    recommender = make_recommender(name, **settings).fit(world)
+def train(world: Dataset, name: str, *, parts: Iterable[Trained] = (), **overrides: object) -> Trained:
+    """A small recommender fitted on a world; `parts` are those it may be put together from."""
+    recommender = make_recommender(name, **{**SMALL[name], **overrides})
+    recommender.attach({part.recommender.name: part.recommender for part in parts})
+    recommender.fit(world)
     score_range = {"mean": 0.5, "std": 0.3}
     return Trained(recommender, vars(recommender.config), 0.0, 0.0, {}, score_range)
 
@@ -136,7 +139,11 @@ def world() -> Dataset:
 
 @pytest.fixture(scope="session")
 def trained_world(world: Dataset) -> tuple[Trained, ...]:
-    return tuple(train(world, name) for name in SMALL)
+    """Every recommender that is served, in the order of `SMALL`."""
+    trained: list[Trained] = []
+    for name in SMALL:
+        trained.append(train(world, name, parts=trained))
+    return tuple(trained)
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +153,17 @@ def published_models(
     """A models folder with one release of the world; read only."""
     folder = tmp_path_factory.mktemp("published")
     publish_release(folder, world, trained_world)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models_without_two_tower(
+    world: Dataset, trained_world: tuple[Trained, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A models folder as a machine without PyTorch trains it: no two_tower, so no ensemble; read only."""
+    folder = tmp_path_factory.mktemp("without-two-tower")
+    names = ("popularity", "content", "als")
+    publish_release(folder, world, [one for one in trained_world if one.recommender.name in names])
     return folder
 
 

@@ -32,6 +32,15 @@ def synced(redis_client: redis.Redis) -> LiveProfileStore:
 
 
 @pytest.fixture
+def hot_user(synced: LiveProfileStore) -> str:
+    """Somebody who liked fifteen Fintech startups and five of Robotics."""
+    numbers = (*range(0, 30, 2), *range(1, 11, 2))
+    cells = tuple(LiveCell(f"s{n:02}", 2.0, 1.7e9, 4) for n in numbers)
+    synced.store([LiveProfile("hanna", 1, 20, cells, (), False, 1)])
+    return "hanna"
+
+
+@pytest.fixture
 def settings(redis_url: str, models_dir: Path) -> Settings:
     return Settings(redis_url=redis_url, models_dir=models_dir)
 

@@ -19,7 +19,7 @@ def test_ready_tells_what_is_served(client: FlaskClient, models_dir: Path) -> No
     assert response.json == {
         "status": "ready",
         "model_version": (models_dir / "current").readlink().name,
-        "recommenders": ["als", "content", "popularity"],
+        "recommenders": ["als", "content", "ensemble", "popularity", "two_tower"],
         "release_failure": None,
         "live_store": "synced",
     }

@@ -154,6 +154,17 @@ def test_an_explanation_has_the_documented_shape_and_adds_up(client: FlaskClient
     assert {act["did"] for act in answer["acts"]} == {"like"}
 
 
+def test_an_explanation_of_the_ensemble_adds_up(client: FlaskClient, hot_user: str) -> None:
+    listed = client.get(f"/recommend?user_id={hot_user}&limit=3").json["startups"][1]
+    answer = client.get(f"/explain?user_id={hot_user}&startup_id={listed['id']}").json
+    assert (answer["method_used"], answer["source"]) == ("ensemble", "ensemble")
+    assert (answer["rank"], answer["reason"]) == (2, listed["reason"])
+    assert answer["score"] == pytest.approx(listed["score"])
+    assert len(answer["acts"]) == 20
+    assert sum(act["share"] for act in answer["acts"]) == pytest.approx(answer["raw_score"], abs=1e-4)
+    assert answer["other"] == pytest.approx(0.0, abs=1e-4)
+
+
 def test_an_explanation_takes_the_steering_of_the_list(client: FlaskClient) -> None:
     answer = client.get("/explain?user_id=anna&startup_id=s14&industry=Robotics&exclude=s14").json
     assert answer["offered"] is False

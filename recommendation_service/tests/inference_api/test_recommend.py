@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from apiflask import APIFlask
@@ -25,6 +27,41 @@ def test_an_answer_has_the_documented_shape_and_order(client: FlaskClient) -> No
     assert list(answer["startups"][0]) == ["id", "rank", "score", "source", "reason"]
     assert answer["startups"][0]["source"] == "als"
     assert answer["startups"][0]["reason"].startswith("Because you liked Firm ")
+
+
+def test_somebody_with_a_long_history_is_answered_by_the_ensemble_and_told_why(
+    client: FlaskClient, hot_user: str
+) -> None:
+    answer = client.get(f"/recommend?user_id={hot_user}&limit=5").json
+    assert (answer["interaction_count"], answer["method_used"], answer["degraded"]) == (20, "ensemble", None)
+    assert ".ensemble." in answer["recommendation_id"]
+    assert {startup["source"] for startup in answer["startups"]} == {"ensemble"}
+    assert any(startup["reason"].startswith("Because you liked Firm ") for startup in answer["startups"])
+
+
+def test_the_ensembles_list_under_a_filter_is_its_whole_list_filtered(
+    client: FlaskClient, hot_user: str
+) -> None:
+    whole = client.get(f"/recommend?user_id={hot_user}&limit=100").json["startups"]
+    robotics = client.get(f"/recommend?user_id={hot_user}&limit=100&industry=robotics").json
+    assert robotics["method_used"] == "ensemble"
+    expected = [startup["id"] for startup in whole if int(startup["id"][1:]) % 2]
+    assert [startup["id"] for startup in robotics["startups"]] == expected
+    assert 0 < len(expected) < len(whole)
+
+
+def test_a_dislike_of_somebody_with_a_long_history_is_gone_from_the_next_answer(
+    client: FlaskClient, hot_user: str, synced: LiveProfileStore
+) -> None:
+    before = client.get(f"/recommend?user_id={hot_user}&limit=100").json["startups"]
+    known = synced.fetch(hot_user)
+    assert known is not None
+    dislike = LiveCell(before[0]["id"], -1.0, 1.8e9, 1 << 3)
+    acted = replace(known, version=2, interaction_count=21, cells=(dislike, *known.cells))
+    synced.store([acted])
+    answer = client.get(f"/recommend?user_id={hot_user}&limit=100").json
+    assert answer["method_used"] == "ensemble"
+    assert {s["id"] for s in answer["startups"]} == {s["id"] for s in before[1:]}
 
 
 def test_ten_startups_by_default(client: FlaskClient) -> None:
@@ -114,7 +151,10 @@ def test_a_method_can_be_forced(client: FlaskClient) -> None:
     assert client.get("/recommend?user_id=anna&method=content").json["method_used"] == "content"
 
 
-def test_a_forced_method_that_cannot_answer_is_an_error(client: FlaskClient) -> None:
+def test_a_forced_method_that_cannot_answer_is_an_error(
+    make_app: Callable[..., APIFlask], models_without_two_tower: Path, synced: LiveProfileStore
+) -> None:
+    client = make_app(models_dir=models_without_two_tower).test_client()
     response = client.get("/recommend?user_id=anna&method=ensemble")
     assert response.status_code == 422
     assert response.json == {

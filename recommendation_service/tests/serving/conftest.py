@@ -60,16 +60,39 @@ def act(profiles: LiveProfileStore) -> Acts:
 
 
 @pytest.fixture
-def watcher(models_dir: Path) -> Iterator[ReleaseWatcher]:
+def watch() -> Iterator[Callable[[Path], ReleaseWatcher]]:
+    """Watchers that have loaded what a models folder serves; stopped afterwards."""
+    watchers: list[ReleaseWatcher] = []
+
+    def watch(models_dir: Path) -> ReleaseWatcher:
+        watcher = ReleaseWatcher(
+            models_dir, warm=lambda _: None, on_loaded=lambda _: None, on_failure=lambda _: None
+        )
+        watchers.append(watcher)
+        watcher.check()
+        return watcher
+
+    yield watch
+    for watcher in watchers:
+        watcher.stop()
+
+
+@pytest.fixture
+def watcher(models_dir: Path, watch: Callable[[Path], ReleaseWatcher]) -> ReleaseWatcher:
     """The published release, loaded."""
-    watcher = ReleaseWatcher(
-        models_dir, warm=lambda _: None, on_loaded=lambda _: None, on_failure=lambda _: None
-    )
-    watcher.check()
-    yield watcher
-    watcher.stop()
+    return watch(models_dir)
 
 
 @pytest.fixture
 def router(watcher: ReleaseWatcher, profiles: LiveProfileStore, catalogue: LiveCatalogueStore) -> Router:
     return Router(watcher, LiveState(profiles, catalogue), Thresholds())
+
+
+@pytest.fixture
+def router_without_two_tower(
+    models_without_two_tower: Path,
+    watch: Callable[[Path], ReleaseWatcher],
+    profiles: LiveProfileStore,
+    catalogue: LiveCatalogueStore,
+) -> Router:
+    return Router(watch(models_without_two_tower), LiveState(profiles, catalogue), Thresholds())

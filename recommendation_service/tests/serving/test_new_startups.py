@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from recsys.artifacts.publish import Trained, publish_release
 from recsys.artifacts.release import open_current
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.user_items import Dataset
-from recsys.recommenders.table import make_recommender
 from recsys.serving.live_catalogue import LiveCatalogue
 from recsys.serving.served import Served, combine
 
@@ -17,21 +17,12 @@ NEW = CatalogueItem(
 
 
 @pytest.fixture(scope="module")
-def served(
-    world: Dataset, trained_world: tuple[Trained, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Served:
-    """A release with a two-tower model too, and one startup created after it."""
-    two_tower = make_recommender(
-        "two_tower", dimensions=8, epochs=20, batch_users=16, learning_rate=0.02
-    ).fit(world)
-    trained = Trained(two_tower, vars(two_tower.config), 0.0, 0.0, {}, {"mean": 0.5, "std": 0.3})
-    known = [one for one in trained_world if one.recommender.name != "two_tower"]
-    folder = tmp_path_factory.mktemp("with_two_tower")
-    publish_release(folder, world, [*known, trained])
-    return combine(open_current(folder), LiveCatalogue(version=1, startups={NEW.id: NEW}))
+def served(published_models: Path) -> Served:
+    """The release, and one startup created after it."""
+    return combine(open_current(published_models), LiveCatalogue(version=1, startups={NEW.id: NEW}))
 
 
-@pytest.mark.parametrize("name", ["content", "two_tower"])
+@pytest.mark.parametrize("name", ["content", "two_tower", "ensemble"])
 def test_a_startup_created_after_the_training_is_recommended_without_another(
     served: Served, world: Dataset, name: str
 ) -> None:

@@ -29,7 +29,14 @@ def release(watcher: ReleaseWatcher) -> Release:
     return watcher.release
 
 
-@pytest.mark.parametrize("thresholds", [Thresholds(), Thresholds(cold_below=9, hot_from=9), Thresholds(0, 0)])
+@pytest.mark.parametrize(
+    ("thresholds", "method_used"),
+    [
+        (Thresholds(), "als"),
+        (Thresholds(cold_below=10, hot_from=10), "content"),
+        (Thresholds(0, 0), "ensemble"),
+    ],
+)
 @pytest.mark.parametrize("limit", [3, 40])
 def test_it_is_what_the_service_answers_from_the_same_acts(
     release: Release,
@@ -37,6 +44,7 @@ def test_it_is_what_the_service_answers_from_the_same_acts(
     redis_client: redis.Redis,
     tmp_path: Path,
     thresholds: Thresholds,
+    method_used: str,
     limit: int,
 ) -> None:
     """Without profiles and catalogue in Redis the service answers from the release too."""
@@ -52,7 +60,7 @@ def test_it_is_what_the_service_answers_from_the_same_acts(
         mine = [row for row in rows if row["user_id"] == user_id]
         assert [row["startup_id"] for row in mine] == [startup.id for startup in answer.startups]
         assert [row["rank"] for row in mine] == list(range(1, len(mine) + 1))
-        assert {row["method_used"] for row in mine} == {answer.method_used}
+        assert {row["method_used"] for row in mine} == {answer.method_used} == {method_used}
         for row, startup in zip(mine, answer.startups, strict=True):
             assert row["score"] == pytest.approx(startup.score, abs=1e-6)
             assert (row["source"], row["reason"]) == (startup.source, startup.reason)

@@ -25,6 +25,7 @@ from recsys.serving.questions import Questions
 from recsys.serving.release_watcher import ReleaseWatcher
 from recsys.serving.router import Router, Thresholds
 from recsys.serving.steering import Steering
+from recsys.types import History
 
 FINTECH = [f"s{n:02}" for n in range(0, 40, 2)]
 EVERY_STARTUP = [f"s{n:02}" for n in range(44)]
@@ -42,19 +43,31 @@ def ids(answer: RankedList) -> list[str]:
         (4, "content", None),
         (5, "als", None),
         (19, "als", None),
-        (20, "als", "two_tower not trained"),
+        (20, "ensemble", None),
+        (39, "ensemble", None),
     ],
 )
 def test_the_live_count_picks_who_answers(
     router: Router, act: Callable, n_acts: int, method_used: str, degraded: str | None
 ) -> None:
-    act("anna", [*FINTECH, *ROBOTICS][:n_acts])
-    answer = router.recommend("anna")
+    act("anna", [s for s in (*FINTECH, *ROBOTICS) if s != "s36"][:n_acts])
+    answer = router.recommend("anna", Steering(limit=4))
     assert answer.interaction_count == n_acts
     assert answer.method_used == method_used
     assert answer.degraded == degraded
-    assert len(answer.startups) == 10
+    assert len(answer.startups) == 4
     assert {startup.source for startup in answer.startups} == {method_used}
+
+
+def test_without_a_two_tower_model_hot_users_get_als_and_are_told(
+    router_without_two_tower: Router, act: Callable
+) -> None:
+    act("anna", [*FINTECH, *ROBOTICS][:20])
+    answer = router_without_two_tower.recommend("anna")
+    assert answer.method_used == "als"
+    assert answer.degraded == "two_tower not trained"
+    assert len(answer.startups) == 10
+    assert {startup.source for startup in answer.startups} == {"als"}
 
 
 def test_thresholds_are_settings(watcher: ReleaseWatcher, profiles, catalogue, act: Callable) -> None:
@@ -62,7 +75,7 @@ def test_thresholds_are_settings(watcher: ReleaseWatcher, profiles, catalogue, a
     act("anna", FINTECH[:2])
     act("ben", FINTECH[:3])
     assert router.recommend("anna").method_used == "als"
-    assert router.recommend("ben").degraded == "two_tower not trained"
+    assert router.recommend("ben").method_used == "ensemble"
 
 
 @pytest.mark.parametrize(("cold_below", "hot_from"), [(-1, 5), (6, 5)])
@@ -148,7 +161,7 @@ def test_the_recommendation_id_tells_release_and_method_and_is_new_each_time(
 def everything_offered(router: Router, user_id: str) -> set[str]:
     """Over every method, as long a list as there is."""
     offered: set[str] = set()
-    for method in (None, "als", "content", "popularity"):
+    for method in (None, "ensemble", "als", "content", "popularity"):
         offered |= set(ids(router.recommend(user_id, Steering(limit=100, method=method))))
     return offered
 
@@ -245,27 +258,34 @@ def test_an_act_taken_back_may_be_offered_again(
     assert acted[0] in ids(router.recommend("u05", Steering(limit=100)))
 
 
-def test_nothing_left_hands_down_and_ends_in_an_empty_list_that_says_so(
-    router: Router, act: Callable
-) -> None:
+def test_nothing_left_hands_down(router_without_two_tower: Router, act: Callable) -> None:
     act("anna", [f"s{n:02}" for n in range(40) if n != 36])
-    answer = router.recommend("anna", Steering(limit=100))
+    answer = router_without_two_tower.recommend("anna", Steering(limit=100))
     assert answer.method_used == "content"
     assert answer.degraded == "two_tower not trained; als has nothing left to offer"
     assert sorted(ids(answer)) == ["s40", "s41", "s42", "s43"]
+
+
+def test_the_ensemble_offers_what_nobody_acted_on_by_itself(router: Router, act: Callable) -> None:
+    act("anna", [f"s{n:02}" for n in range(40) if n != 36])
+    answer = router.recommend("anna", Steering(limit=100))
+    assert (answer.method_used, answer.degraded) == ("ensemble", None)
+    assert sorted(ids(answer)) == ["s40", "s41", "s42", "s43"]
+
+
+def test_nothing_left_at_all_is_an_empty_list_that_says_so(router: Router, act: Callable) -> None:
     act("anna", [f"s{n:02}" for n in range(44) if n != 36])
     answer = router.recommend("anna")
     assert answer.startups == ()
     assert answer.degraded == (
-        "two_tower not trained; nothing is left to offer: 43 startups are active, "
-        "all of them acted on, excluded or the user's own"
+        "nothing is left to offer: 43 startups are active, all of them acted on, excluded or the user's own"
     )
 
 
 # --- Dislikes ---
 
 
-@pytest.mark.parametrize("method", ["als", "content"])
+@pytest.mark.parametrize("method", ["als", "content", "ensemble"])
 def test_a_dislike_lowers_the_startups_most_like_it_at_once(
     router: Router, act: Callable, method: str
 ) -> None:
@@ -276,6 +296,20 @@ def test_a_dislike_lowers_the_startups_most_like_it_at_once(
     after = ids(router.recommend("anna", Steering(limit=100, method=method)))
     places = {s: (before.index(s), after.index(s)) for s in ROBOTICS[6:] if s in after}
     assert np.mean([now - then for then, now in places.values()]) > 1
+
+
+def test_a_hot_users_fresh_dislike_is_gone_from_the_very_next_list(router: Router, act: Callable) -> None:
+    liked = [*FINTECH[:10], *ROBOTICS[:10]]
+    act("anna", liked)
+    before = ids(router.recommend("anna", Steering(limit=100)))
+    disliked = next(s for s in before if s in ROBOTICS)
+    act("anna", liked, dislikes=[disliked])
+    answer = router.recommend("anna", Steering(limit=100))
+    after = ids(answer)
+    assert (answer.method_used, answer.degraded) == ("ensemble", None)
+    rest = [s for s in before if s != disliked]
+    assert set(after) == set(rest)
+    assert after != rest  # it says something of the others too
 
 
 # --- New startups ---
@@ -303,6 +337,22 @@ def test_a_startup_made_after_the_training_is_offered_to_who_likes_its_kind(
         router.recommend(user, Steering(limit=100, method="content")) for user in ("fin", "rob")
     )
     assert ids(of_rob).index("fresh") < ids(of_fin).index("fresh")
+
+
+def test_a_hot_user_is_offered_a_startup_made_after_the_training_by_the_ensemble(
+    router: Router, act: Callable, catalogue: LiveCatalogueStore
+) -> None:
+    """als knows nothing of it; its text carries it, further up for who liked its kind."""
+    act("fin", FINTECH[:18] + ROBOTICS[:2])
+    act("rob", ROBOTICS[:18] + FINTECH[:2])
+    catalogue.put([new_startup("fresh", "Robotics", "robot factory welding arms")])
+    places = {}
+    for user in ("fin", "rob"):
+        answer = router.recommend(user, Steering(limit=100, method="ensemble"))
+        (fresh,) = [startup for startup in answer.startups if startup.id == "fresh"]
+        assert fresh.source == "ensemble"
+        places[user] = fresh.rank / len(answer.startups)
+    assert places["rob"] < places["fin"]
 
 
 def test_somebody_without_a_history_sees_new_startups_in_a_fifth_of_the_places(
@@ -393,10 +443,31 @@ def test_the_reason_says_what_was_done(router: Router, act: Callable, type_mask:
 def test_a_dislike_is_never_given_as_a_reason(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:6], dislikes=ROBOTICS[:6])
     named = {f"Firm {int(startup_id[1:])}" for startup_id in FINTECH[:6]}
-    for method in ("als", "content"):
+    for method in ("als", "content", "ensemble"):
         for startup in router.recommend("anna", Steering(limit=100, method=method)).startups:
             if startup.reason.startswith("Because"):
                 assert startup.reason.removeprefix("Because you liked ") in named
+
+
+def test_the_reason_of_the_ensemble_is_an_act_without_which_its_score_is_lower(
+    router: Router, act: Callable, watcher: ReleaseWatcher
+) -> None:
+    liked = [*FINTECH[:15], *ROBOTICS[:5]]
+    act("anna", liked)
+    answer = router.recommend("anna", Steering(limit=10))
+    assert watcher.release is not None
+    items, ensemble = watcher.release.items, watcher.release.recommenders["ensemble"]
+    history = History(
+        items.indices(liked).astype(np.int32), np.full(len(liked), 2.0, np.float32), interests=()
+    )
+    whole = ensemble.score_batch([history])[0]
+    named = [s for s in answer.startups if s.reason.startswith("Because you liked Firm ")]
+    assert len(named) >= 5  # naming nothing would be true as well
+    for startup in named:
+        reason_id = f"s{int(startup.reason.removeprefix('Because you liked Firm ')):02}"
+        without = ensemble.score_batch([history.without(liked.index(reason_id))])[0]
+        place = items.indices([startup.id])[0]
+        assert without[place] < whole[place]
 
 
 def test_interests_are_named_in_the_users_own_words(router: Router, act: Callable) -> None:
@@ -575,7 +646,7 @@ def test_somebody_who_opted_out_gets_what_is_popular_and_nothing_personal(
 
 def test_a_forced_method_answers_whatever_the_count(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:1])
-    for method in ("als", "content", "popularity"):
+    for method in ("ensemble", "als", "content", "popularity"):
         answer = router.recommend("anna", Steering(method=method))
         assert answer.method_used == method
         assert {startup.source for startup in answer.startups} == {method}
@@ -584,7 +655,7 @@ def test_a_forced_method_answers_whatever_the_count(router: Router, act: Callabl
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("ensemble", "ensemble cannot answer: two_tower not trained"),
+        ("ensemble", "ensemble cannot answer: no positive act"),
         ("als", "als cannot answer: no positive act"),
     ],
 )
@@ -593,6 +664,14 @@ def test_a_forced_method_that_cannot_answer_is_told_not_replaced(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         router.recommend("nobody", Steering(method=method))
+
+
+def test_a_forced_method_that_was_not_trained_is_told_not_replaced(
+    router_without_two_tower: Router, act: Callable
+) -> None:
+    act("anna", FINTECH)
+    with pytest.raises(InvalidRequestError, match="ensemble cannot answer: two_tower not trained"):
+        router_without_two_tower.recommend("anna", Steering(method="ensemble"))
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])

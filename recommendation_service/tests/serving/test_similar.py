@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from recsys.artifacts.release import Release
+from recsys.artifacts.release import Release, open_current
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.errors import InvalidRequestError, UnavailableError
 from recsys.serving.live_catalogue import LiveCatalogue
@@ -39,12 +40,14 @@ def test_the_blend_is_the_mean_of_each_models_cosines_in_deviations_from_their_m
     item = int(users.argmax())
     others = np.arange(44) != item
     blend = np.zeros(44)
-    for name, known in (("als", users >= MIN_USERS), ("content", np.ones(44, bool))):
+    by_behaviour = (users >= MIN_USERS) & (np.arange(44) < 40)
+    models = {"als": by_behaviour, "two_tower": by_behaviour, "content": np.ones(44, bool)}
+    for name, known in models.items():
         found = np.zeros(44)
         cosine = cosines(served, name, item)
         found[: len(cosine)] = cosine
         mine = known & others
-        blend += np.where(mine, (found - found[mine].mean()) / found[mine].std(), 0.0) / 2
+        blend += np.where(mine, (found - found[mine].mean()) / found[mine].std(), 0.0) / len(models)
     blend[[item, 36]] = -np.inf  # itself, and the inactive one
 
     like = find_similar(served, item, 10)
@@ -63,7 +66,7 @@ def test_a_startup_few_acted_on_is_compared_by_its_text_alone(served: Served) ->
     assert set(like.sources) == {"content"}
 
 
-@pytest.mark.parametrize("method", ["als", "content"])
+@pytest.mark.parametrize("method", ["als", "two_tower", "content"])
 def test_one_model_alone_ranks_by_its_own_cosines(served: Served, method: str) -> None:
     like = find_similar(served, 4, 40, method)
     expected = cosines(served, method, 4)
@@ -74,11 +77,14 @@ def test_one_model_alone_ranks_by_its_own_cosines(served: Served, method: str) -
     assert (np.diff(like.ranked.scores) <= 0).all()
 
 
-def test_a_model_asked_for_that_cannot_compare_says_why(served: Served) -> None:
+def test_a_model_asked_for_that_cannot_compare_says_why(
+    served: Served, models_without_two_tower: Path
+) -> None:
     with pytest.raises(InvalidRequestError, match="als does not know this startup"):
         find_similar(served, 41, 5, "als")
+    without = combine(open_current(models_without_two_tower), LiveCatalogue())
     with pytest.raises(InvalidRequestError, match="two_tower not trained"):
-        find_similar(served, 4, 5, "two_tower")
+        find_similar(without, 4, 5, "two_tower")
 
 
 def test_without_one_of_the_two_the_other_answers_and_the_answer_says_so(release: Release) -> None:
