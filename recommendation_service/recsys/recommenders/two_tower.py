@@ -24,7 +24,7 @@ from recsys.errors import ArtifactError, DataError
 from recsys.features.text import TextModel
 from recsys.metrics.ranking import ranking_metrics, relevant_counts
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import VectorRecommender, load_array
+from recsys.recommenders.base import VectorRecommender, load_array, unit_rows
 from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.types import (
@@ -367,13 +367,6 @@ class TwoTowerRecommender(VectorRecommender):
         self.check_fitted()
         assert self._towers is not None  # noqa: S101 - for mypy; check_fitted has raised
         return self._towers
-
-
-def unit_rows(matrix: Float32Array) -> Float32Array:
-    """Every row divided by its length; a row of zeros stays."""
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit: Float32Array = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 1e-12)
-    return unit
 
 
 def _tower_names() -> list[str]:
