@@ -68,6 +68,10 @@ def show_what_acts_change(services: Services, name: str, user_id: object) -> Non
     try:
         after = _list_for(services, user_id)
         lines = describe_changes(before, after)
+        fallen = fell_most(before, after)
+        if fallen is not None:
+            told = services.ask_inference("/explain", user_id=user_id, startup_id=fallen["id"])
+            lines.append(f"fell most: {_name(fallen)}, {_way(fallen, after)}; {_why_lower(told, disliked)}")
     finally:
         for act in acts:
             services.ask_site("DELETE", f"/interactions/{act['event_id']}")
@@ -79,7 +83,11 @@ def show_what_acts_change(services: Services, name: str, user_id: object) -> Non
 
 
 def describe_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
-    """The new list's first places with where each was, what is gone, and what fell furthest."""
+    """The new list's first places with where each was, and what is gone.
+
+    Raises:
+        DemonstrationError: a startup that was acted on is still there.
+    """
     was = {place["id"]: place["rank"] for place in before}
     now = {place["id"]: place["rank"] for place in after}
     lines = [
@@ -91,15 +99,32 @@ def describe_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) 
         if place["id"] in now:
             raise DemonstrationError(f"{_name(place)} was acted on and is still in the list.")
     lines.append(f"gone: {', '.join(_name(place) for place in before[:2])} (acted on)")
-    fallen = [place for place in before[2:] if now.get(place["id"], COMPARED_STARTUPS) > place["rank"]]
-    fallen.sort(key=lambda place: place["rank"] - now.get(place["id"], COMPARED_STARTUPS))
-    if fallen:
-        place = fallen[0]
-        lines.append(
-            f"fell most: {_name(place)}, from {place['rank']} to "
-            f"{now.get(place['id'], f'below {COMPARED_STARTUPS}')}"
-        )
     return lines
+
+
+def fell_most(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The place of the first list, of those not acted on, that lost most ranks; None if none lost any."""
+    now = {place["id"]: place["rank"] for place in after}
+    rest = before[2:]
+    lost = [now.get(place["id"], COMPARED_STARTUPS + 1) - place["rank"] for place in rest]
+    most = max(lost, default=0)
+    return rest[lost.index(most)] if most > 0 else None
+
+
+def _way(place: dict[str, Any], after: list[dict[str, Any]]) -> str:
+    now = {each["id"]: each["rank"] for each in after}
+    return f"from {place['rank']} to {now.get(place['id'], f'below {COMPARED_STARTUPS}')}"
+
+
+def _why_lower(explained: Mapping[str, Any], disliked: Mapping[str, Any]) -> str:
+    """What /explain says of the dislike."""
+    lowered = explained["lowered"]
+    if lowered is not None:
+        return f"lowered by {lowered['amount']:.2f} to {explained['raw_score']:.2f} as like {lowered['name']}"
+    for act in explained["acts"]:
+        if act["startup_id"] == disliked["id"] and act["effect"] < 0:
+            return f"the dislike of {act['name']} takes {-act['effect']:.2f} from its score"
+    return "others rose above it"
 
 
 def _moved(was: int | None, now: int) -> str:
