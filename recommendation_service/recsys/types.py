@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
@@ -29,6 +31,14 @@ class History:
     weights: Float32Array
     last_event_at: Float64Array | None = None
     interests: tuple[str, ...] = ()
+    _worked_out: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, work_out: Callable[[], T]) -> T:
+        """What `work_out` makes of this history, made once: a list and its reasons ask for the same."""
+        if key not in self._worked_out:
+            self._worked_out[key] = work_out()
+        worked_out: T = self._worked_out[key]
+        return worked_out
 
     @classmethod
     def empty(cls, interests: tuple[str, ...] = ()) -> History:

@@ -2,24 +2,27 @@
 
 Each engine says what its objective adds for a history (`FoldInTerms`); x then solves
 
-    (D + Yt W Y) x = Yt p,    D = gram_weight * diag(spectrum) + ridge I
+    A x = Yt p,    A = D + Yt W Y,    D = gram_weight * diag(spectrum) + ridge I
 
 with Y (n, d) the factors of the history's items, and D diagonal because the factors come rotated
-(`recsys.engines.factors`). When the history is shorter than the vectors are long, the same x is
+(`recsys.engines.factors`). When the history is shorter than the vectors are long, one inverse of an
+n x n matrix S instead of a d x d one tells everything:
 
-    x = D^-1 Yt s,    (I + W K) s = p,    K = Y D^-1 Yt
+    x = D^-1 Yt S p,    Y A^-1 = St Y D^-1,    S = (I + W K)^-1,    K = Y D^-1 Yt
 
-an n x n system instead of d x d. No inverse of W is in it: an act may weigh nothing, or less.
+No inverse of W is in it: an act may weigh nothing, or less.
 
-Without one act the matrix A on the left loses a matrix of rank 1 (Sherman and Morrison, 1950), so no
-other system need be solved to know what x loses. With q = A^-1 y of the act, it is
+Without one act A loses a matrix of rank 1 (Sherman and Morrison, 1950), so no other system need be
+solved to know what x loses. With q = A^-1 y of the act, it is
 
     q (p - w x.y) / (1 - w y.q)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,105 +49,76 @@ class FoldInTerms:
     linear: Float64Array
 
 
-def solve_user(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
-    """(d,) the user that minimises the objective.
+class FoldIn:
+    """One history folded in: its user, what each act adds, and what is lost without it.
 
-    Args:
-        spectrum: (d,) the diagonal of YtY over all items.
-        seen: (n, d) factors of the history's items.
-        terms: of this history.
+    `user` (d,) float64 minimises the objective.
     """
-    user: Float64Array = _solve_rows(spectrum, seen, terms, terms.linear[:, np.newaxis])[0]
-    return user
+
+    def __init__(self, spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> None:
+        """Solve it.
+
+        Args:
+            spectrum: (d,) the diagonal of YtY over all items.
+            seen: (n, d) factors of the history's items.
+            terms: of this history.
+        """
+        self._spectrum, self._seen, self.terms = spectrum, seen, terms
+        diagonal = terms.gram_weight * spectrum + terms.ridge
+        solve = _by_acts if len(seen) < len(spectrum) else _by_factors
+        self.user, self._work_out_moved = solve(diagonal, seen, terms)
+
+    def with_ridge(self, ridge: float) -> FoldIn:
+        """The same history under another ridge."""
+        return FoldIn(self._spectrum, self._seen, replace(self.terms, ridge=ridge))
+
+    def shares(self, targets: Float64Array) -> Float64Array:
+        """(n, m) what each act adds to the score of each target: a column adds up to `targets @ user`.
+
+        The score y x is linear in p, so an act's share is its p times what a unit of it would add. A
+        dislike's own share is 0: it works through W, by making the shares of the likes smaller.
+
+        Args:
+            targets: (m, d) factors of the items asked about.
+        """
+        shares: Float64Array = (self._moved @ targets.T) * self.terms.linear[:, np.newaxis]
+        return shares
+
+    def lost(self, acts: NDArray[np.intp]) -> Float64Array:
+        """(n_acts, d) what the user loses when one act alone is taken back: x less x without it.
+
+        Args:
+            acts: (n_acts,) positions in the history.
+        """
+        seen, moved, quadratic = self._seen[acts], self._moved[acts], self.terms.quadratic[acts]
+        steps = self.terms.linear[acts] - quadratic * (seen @ self.user)
+        steps /= 1.0 - quadratic * np.vecdot(seen, moved)
+        lost: Float64Array = steps[:, np.newaxis] * moved
+        return lost
+
+    @cached_property
+    def _moved(self) -> Float64Array:
+        """(n, d) how far a unit of each act moves the user: the rows of Y A^-1."""
+        return self._work_out_moved()
 
 
-def solve_losses(
-    spectrum: Float64Array,
-    seen: Float64Array,
-    terms: FoldInTerms,
-    acts: NDArray[np.intp],
-    *,
-    ridge_without: float,
-) -> Float64Array:
-    """(n_acts, d) what the user loses when one act alone is taken back: x less x without it, exactly.
-
-    Args:
-        spectrum, seen, terms: as in `solve_user`.
-        acts: (n_acts,) positions in the history.
-        ridge_without: of the history without any one of these acts.
-    """
-    chosen = np.zeros((len(seen), len(acts) + 1))
-    chosen[:, 0] = terms.linear
-    chosen[acts, np.arange(1, len(acts) + 1)] = 1.0
-    rows = _solve_rows(spectrum, seen, replace(terms, ridge=ridge_without), chosen)
-    user, moved = rows[0], rows[1:]  # x, and q of each act
-    taken, quadratic = seen[acts], terms.quadratic[acts]
-    steps = terms.linear[acts] - quadratic * (taken @ user)
-    steps /= 1.0 - quadratic * np.einsum("ij,ij->i", taken, moved)
-    lost: Float64Array = steps[:, np.newaxis] * moved
-    if ridge_without != terms.ridge:
-        lost += solve_user(spectrum, seen, terms) - user
-    return lost
+Solution = tuple[Float64Array, Callable[[], Float64Array]]  # x, and what works out Y A^-1
 
 
-def solve_shares(
-    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
-) -> Float64Array:
-    """(n, m) what each act adds to each target's score: a column adds up to `targets @ x`.
-
-    The score y x is linear in p, so an act's share is its p times what a unit of it would add. A
-    dislike's own share is 0: it works through W, by making the shares of the likes smaller.
-
-    Args:
-        spectrum, seen, terms: as in `solve_user`.
-        targets: (m, d) factors of the items asked about.
-    """
-    if len(seen) < len(spectrum):
-        return _shares_by_acts(spectrum, seen, targets, terms)
-    return _shares_by_factors(spectrum, seen, targets, terms)
-
-
-def _solve_rows(
-    spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms, right: Float64Array
-) -> Float64Array:
-    """(k, d) rows A^-1 Yt r, one for each column r of `right` (n, k)."""
-    if len(seen) < len(spectrum):
-        scaled = seen / _diagonal(spectrum, terms)
-        return _solve(_act_system(scaled, seen, terms), right).T @ scaled
-    return _solve(_factor_system(spectrum, seen, terms), seen.T @ right).T
-
-
-def _shares_by_acts(
-    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
-) -> Float64Array:
-    scaled = seen / _diagonal(spectrum, terms)
-    units = _solve(_act_system(scaled, seen, terms).T, scaled @ targets.T)
-    return units * terms.linear[:, np.newaxis]
-
-
-def _shares_by_factors(
-    spectrum: Float64Array, seen: Float64Array, targets: Float64Array, terms: FoldInTerms
-) -> Float64Array:
-    units = seen @ _solve(_factor_system(spectrum, seen, terms), targets.T)
-    return units * terms.linear[:, np.newaxis]
-
-
-def _act_system(scaled: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
-    """I + W K, (n, n)."""
+def _by_acts(diagonal: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Solution:
+    """By S, (n, n)."""
+    scaled = seen / diagonal
     system = terms.quadratic[:, np.newaxis] * (scaled @ seen.T)
     system.flat[:: len(system) + 1] += 1.0
-    return system
+    inverse = np.linalg.inv(system)
+    return (inverse @ terms.linear) @ scaled, lambda: inverse.T @ scaled
 
 
-def _factor_system(spectrum: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Float64Array:
-    """D + Yt W Y, (d, d)."""
+def _by_factors(diagonal: Float64Array, seen: Float64Array, terms: FoldInTerms) -> Solution:
+    """By A, (d, d)."""
     system = (seen.T * terms.quadratic) @ seen
-    system.flat[:: len(system) + 1] += _diagonal(spectrum, terms)
-    return system
-
-
-def _diagonal(spectrum: Float64Array, terms: FoldInTerms) -> Float64Array:
-    return terms.gram_weight * spectrum + terms.ridge
+    system.flat[:: len(system) + 1] += diagonal
+    return _solve(system, terms.linear @ seen), lambda: _solve(system, seen.T).T
 
 
 def _solve(system: Float64Array, right: Float64Array) -> Float64Array:

@@ -64,12 +64,17 @@ def confidences(weights: Float32Array, alpha: float) -> Float64Array:
     return np.where(weights < 0, np.maximum(scaled, MIN_DISLIKE_CONFIDENCE), scaled)
 
 
+def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
+    """The same for every history."""
+    return config.regularization
+
+
 def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
     """The equations above for a history of (n,) signed weights."""
     confidence = confidences(weights, config.alpha)
     return FoldInTerms(
         gram_weight=1.0,
-        ridge=config.regularization,
+        ridge=ridge(int(np.count_nonzero(weights > 0)), config, n_items),
         quadratic=confidence - 1.0,
         linear=np.where(weights > 0, confidence, 0.0),
     )

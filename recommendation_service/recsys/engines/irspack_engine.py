@@ -64,14 +64,18 @@ def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback)
     return Factors(users, items, model)
 
 
+def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
+    """What the objective above adds to the diagonal for a history with so many likes."""
+    return float(config.regularization * (config.alpha0 * n_items + n_likes) ** config.nu)
+
+
 def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
     """The objective above for a history of (n,) signed weights, in a catalogue of `n_items`."""
     size = np.abs(weights.astype(np.float64))
     liked = weights > 0
-    n_equivalent = config.alpha0 * n_items + np.count_nonzero(liked)
     return FoldInTerms(
         gram_weight=config.alpha0,
-        ridge=config.regularization * n_equivalent**config.nu,
+        ridge=ridge(int(np.count_nonzero(liked)), config, n_items),
         quadratic=np.where(liked, size, np.maximum(size, (MIN_DISLIKE_CONFIDENCE - 1.0) * config.alpha0)),
         linear=np.where(liked, size, 0.0),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
-from recsys.engines.fold_in import FoldInTerms, solve_losses, solve_shares, solve_user
+from recsys.engines.fold_in import FoldIn
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -23,6 +23,13 @@ ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
+
+
+class _Folded(NamedTuple):
+    """A history folded in: `is_known` (n_history,) tells the acts on items als was trained on."""
+
+    is_known: BoolArray
+    solved: FoldIn
 
 
 class ALSRecommender(VectorRecommender):
@@ -64,31 +71,28 @@ class ALSRecommender(VectorRecommender):
 
     def fold_in(self, history: History) -> Float32Array:
         """(factors,) float32 that minimise the engine's objective for this history."""
-        self.check_fitted()
-        seen, terms, _ = self._equations(history)
-        return solve_user(self._spectrum, seen, terms).astype(np.float32)
+        return self._folded(history).solved.user.astype(np.float32)
 
     def user_vector(self, history: History) -> Float32Array:
         """(factors,) the user folded in."""
         return self.fold_in(history)
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
-        """(n_acts, factors) exactly what folding in without each act would change, by one system a sign.
+        """(n_acts, factors) exactly what folding in without each act would change.
 
         An engine whose ridge grows with the number of likes gets that of one fewer for a like. An act
         the model does not know changes nothing.
         """
-        self.check_fitted()
-        seen, terms, known = self._equations(history)
-        weights, asked = history.weights[known], np.asarray(acts, np.intp)
+        is_known, solved = self._folded(history)
+        asked = np.asarray(acts, np.intp)
         lost = np.zeros((len(asked), len(self._spectrum)), np.float32)
-        position = np.cumsum(known) - 1  # in what it knows of the history
+        position = is_known.cumsum() - 1  # in what it knows of the history
         is_like = history.weights[asked] > 0
-        for of_sign in (known[asked] & is_like, known[asked] & ~is_like):
-            if of_sign.any():
-                chosen = position[asked[of_sign]]
-                ridge = self._terms(np.delete(weights, chosen[0])).ridge
-                lost[of_sign] = solve_losses(self._spectrum, seen, terms, chosen, ridge_without=ridge)
+        for without, is_meant in ((self._one_like_fewer, is_like), (self._folded, ~is_like)):
+            rows = np.flatnonzero(is_meant & is_known[asked])
+            if len(rows) > 0:
+                other = without(history).solved
+                lost[rows] = solved.user - other.user + other.lost(position[asked[rows]])
         return lost
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
@@ -97,11 +101,10 @@ class ALSRecommender(VectorRecommender):
         An act the model does not know adds nothing, nor does a dislike: it has no share of its own
         but changes those of the likes.
         """
-        self.check_fitted()
-        seen, terms, known = self._equations(history)
+        is_known, solved = self._folded(history)
         targets = self.item_factors[item_indices].astype(np.float64)
-        shares = np.zeros((len(known), len(targets)), np.float32)
-        shares[known] = solve_shares(self._spectrum, seen, targets, terms)
+        shares = np.zeros((len(is_known), len(targets)), np.float32)
+        shares[is_known] = solved.shares(targets)
         return shares
 
     def item_vectors(self) -> Float32Array:
@@ -164,12 +167,21 @@ class ALSRecommender(VectorRecommender):
         self.n_items = len(item_factors)
         self._spectrum = np.diagonal(gram).copy()
 
-    def _equations(self, history: History) -> tuple[Float64Array, FoldInTerms, BoolArray]:
-        """Factors of the items it knows (n_known, factors), what they add, and which those are."""
-        known: BoolArray = (history.item_indices >= 0) & (history.item_indices < self.n_items)
-        seen = self.item_factors[history.item_indices[known]].astype(np.float64)
-        return seen, self._terms(history.weights[known]), known
+    def _folded(self, history: History) -> _Folded:
+        return history.once(self, lambda: self._fold(history))
 
-    def _terms(self, weights: Float32Array) -> FoldInTerms:
-        terms: FoldInTerms = self._engine.fold_in_terms(weights, self.config, self.n_items)
-        return terms
+    def _fold(self, history: History) -> _Folded:
+        self.check_fitted()
+        is_known: BoolArray = (history.item_indices >= 0) & (history.item_indices < self.n_items)
+        terms = self._engine.fold_in_terms(history.weights[is_known], self.config, self.n_items)
+        seen = self.item_factors[history.item_indices[is_known]].astype(np.float64)
+        return _Folded(is_known, FoldIn(self._spectrum, seen, terms))
+
+    def _one_like_fewer(self, history: History) -> _Folded:
+        """The same acts, under the ridge of a history with one like fewer."""
+        is_known, solved = folded = self._folded(history)
+        n_likes = np.count_nonzero(history.weights[is_known] > 0)
+        ridge = self._engine.ridge(n_likes - 1, self.config, self.n_items)
+        if ridge == solved.terms.ridge:
+            return folded
+        return history.once((self, ridge), lambda: _Folded(is_known, solved.with_ridge(ridge)))

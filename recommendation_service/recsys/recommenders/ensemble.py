@@ -114,6 +114,9 @@ class EnsembleRecommender(VectorRecommender):
 
     def user_vector(self, history: History) -> Float32Array:
         """(d_als + d_two_tower,) float32: each part's vector times its weight over its deviation."""
+        return history.once(self, lambda: self._join(history))
+
+    def _join(self, history: History) -> Float32Array:
         als, two_tower = self._both()
         joined = self._joined(als.user_vector(history)[None], two_tower.user_vector(history)[None])
         vector: Float32Array = joined[0]

@@ -12,6 +12,7 @@ used with a margin for its rounding, so all ways of searching give the same list
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ FIRST_SCORED = 64  # of the first block, the highest bounds: they set the mark f
 FEW_ALLOWED = 1_024  # no more candidates than this are scored one by one
 GIVE_UP_SHARE = 1 / 4  # of all items scored: a user for whom pruning does not pay gets a full scan
 ROWS_AT_ONCE = 16_384  # in float64: 16 MiB at 128 columns
+SMALLEST_FLOAT32 = float(np.finfo(np.float32).tiny)
 LARGEST_PRODUCT = 1e37  # above it float32 sums could overflow on the way
 # What a pruned search costs, in rows of a full scan of 128 columns: its own steps, and each row
 # that is fetched from anywhere in memory and scored alone.
@@ -184,7 +186,7 @@ class InnerProductSearch:
     def _margin(self, user: Float32Array) -> float:
         """Twice what a float32 product, or a bound, may be off its exact product by rounding."""
         d = len(user)
-        return (d + 8) * (_length(user) * self._largest_norm * 2.0**-22 + float(np.finfo(np.float32).tiny))
+        return (d + 8) * (_length(user) * self._largest_norm * 2.0**-22 + SMALLEST_FLOAT32)
 
     def _scan_all(self, user: Float32Array, limit: int, allowed: BoolArray | None) -> Recommendation:
         return self._best_by(self._rows @ user, user, limit, allowed)
@@ -294,7 +296,8 @@ def _cost(norm_order: NormOrder, n_bounded: int, n_scored: int) -> float:
 
 
 def _length(vector: Float32Array) -> float:
-    return float(np.linalg.norm(vector.astype(np.float64)))
+    precise = vector.astype(np.float64)
+    return math.sqrt(precise @ precise)
 
 
 def _in_float64(vectors: Float32Array) -> Iterator[tuple[int, Float64Array]]:

@@ -324,6 +324,9 @@ class TwoTowerRecommender(VectorRecommender):
 
     def _whole_parts(self, history: History) -> tuple[Float32Array, int]:
         """The same not yet divided by the root of their number, and that number."""
+        return history.once(self, lambda: self._work_out_parts(history))
+
+    def _work_out_parts(self, history: History) -> tuple[Float32Array, int]:
         towers, known = self._fitted(), self._known(history)
         interests = self._interests(history)
         parts = np.zeros((len(known) + 1, self.config.dimensions), np.float32)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.engines.fold_in import FoldInTerms, solve_losses, solve_shares, solve_user
+from recsys.engines.fold_in import FoldIn, FoldInTerms
 
 FACTORS = 8
 # Histories shorter than, as long as, and longer than the vectors: both forms of the system.
@@ -42,7 +40,7 @@ def dense_system(spectrum: np.ndarray, seen: np.ndarray, terms: FoldInTerms) -> 
 def test_the_user_solves_the_dense_equations(problem: tuple[np.ndarray, np.ndarray, FoldInTerms]) -> None:
     spectrum, seen, terms = problem
 
-    x = solve_user(spectrum, seen, terms)
+    x = FoldIn(spectrum, seen, terms).user
 
     expected = np.linalg.solve(dense_system(*problem), seen.T @ terms.linear)
     np.testing.assert_allclose(x, expected, rtol=1e-7, atol=1e-9)
@@ -56,7 +54,8 @@ def test_a_share_is_what_the_score_loses_when_the_act_wishes_for_nothing(
     spectrum, seen, terms = problem
     targets = np.random.default_rng(1).normal(size=(n_targets, FACTORS))
 
-    shares = solve_shares(spectrum, seen, targets, terms)
+    folded = FoldIn(spectrum, seen, terms)
+    shares = folded.shares(targets)
 
     assert shares.shape == (len(seen), n_targets)
     system = dense_system(*problem)
@@ -64,30 +63,28 @@ def test_a_share_is_what_the_score_loses_when_the_act_wishes_for_nothing(
         only_this_one = np.where(np.arange(len(seen)) == act, terms.linear, 0.0)
         expected = targets @ np.linalg.solve(system, seen.T @ only_this_one)
         np.testing.assert_allclose(share, expected, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(
-        shares.sum(axis=0), targets @ solve_user(spectrum, seen, terms), rtol=1e-7, atol=1e-9
-    )
+    np.testing.assert_allclose(shares.sum(axis=0), targets @ folded.user, rtol=1e-7, atol=1e-9)
 
 
 @settings(deadline=None)
-@given(problem=problems(), ridge=st.sampled_from([1e-2, 0.7, 50.0]))
+@given(problem=problems())
 def test_what_a_user_loses_with_an_act_is_what_solving_without_it_leaves(
-    problem: tuple[np.ndarray, np.ndarray, FoldInTerms], ridge: float
+    problem: tuple[np.ndarray, np.ndarray, FoldInTerms],
 ) -> None:
     spectrum, seen, terms = problem
     acts = np.arange(len(seen))[::-2]
 
-    lost = solve_losses(spectrum, seen, terms, acts, ridge_without=ridge)
+    lost = FoldIn(spectrum, seen, terms).lost(acts)
 
     assert lost.shape == (len(acts), FACTORS)
     user = np.linalg.solve(dense_system(*problem), seen.T @ terms.linear)
     for act, row in zip(acts, lost, strict=True):
         others = np.delete(seen, act, axis=0)
-        left = replace(
-            terms,
-            ridge=ridge,
-            quadratic=np.delete(terms.quadratic, act),
-            linear=np.delete(terms.linear, act),
+        left = FoldInTerms(
+            terms.gram_weight,
+            terms.ridge,
+            np.delete(terms.quadratic, act),
+            np.delete(terms.linear, act),
         )
         without = np.linalg.solve(dense_system(spectrum, others, left), others.T @ left.linear)
         np.testing.assert_allclose(row, user - without, rtol=1e-6, atol=1e-8)
@@ -96,4 +93,17 @@ def test_what_a_user_loses_with_an_act_is_what_solving_without_it_leaves(
 def test_an_empty_history_is_nobody() -> None:
     terms = FoldInTerms(1.0, 0.1, np.empty(0), np.empty(0))
 
-    assert solve_user(np.ones(FACTORS), np.empty((0, FACTORS)), terms).tolist() == [0.0] * FACTORS
+    assert FoldIn(np.ones(FACTORS), np.empty((0, FACTORS)), terms).user.tolist() == [0.0] * FACTORS
+
+
+@settings(deadline=None)
+@given(problem=problems(), ridge=st.sampled_from([1e-2, 0.7, 50.0]))
+def test_another_ridge_is_the_same_history_solved_with_it(
+    problem: tuple[np.ndarray, np.ndarray, FoldInTerms], ridge: float
+) -> None:
+    spectrum, seen, terms = problem
+
+    other = FoldIn(spectrum, seen, terms).with_ridge(ridge)
+
+    expected = FoldIn(spectrum, seen, FoldInTerms(terms.gram_weight, ridge, terms.quadratic, terms.linear))
+    assert other.user.tolist() == expected.user.tolist()
