@@ -47,6 +47,10 @@ class IdMap:
         """(n,) int32 indices; -1 where an id is not known."""
         return np.array([self._index_of.get(i, -1) for i in outside_ids], dtype=np.int32)
 
+    def ids_of(self, indices: Int32Array) -> list[str]:
+        """The id of each index."""
+        return [self.ids[index] for index in indices.tolist()]
+
     def extended(self, more_ids: Iterable[str]) -> IdMap:
         """This map with the ids it lacks appended in the order given."""
         return IdMap((*self.ids, *(i for i in more_ids if i not in self._index_of)))

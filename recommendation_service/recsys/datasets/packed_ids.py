@@ -42,6 +42,9 @@ class IdIndex(Protocol):
     def indices(self, outside_ids: Sequence[str]) -> Int32Array:
         """(n,) int32 indices; -1 where an id is not known."""
 
+    def ids_of(self, indices: Int32Array) -> list[str]:
+        """The id of each index."""
+
 
 class PackedIds:
     """An ordered set of ids in three arrays, which may be memory-mapped; an id is found by bisection.
@@ -113,6 +116,11 @@ class PackedIds:
         found = self.sorted_ids[places] == keys
         return np.where(found, self.index_of[places], np.int32(-1)).astype(np.int32)
 
+    def ids_of(self, indices: Int32Array) -> list[str]:
+        """The id of each index."""
+        ids: list[bytes] = self.sorted_ids[self.place_of[indices]].tolist()
+        return [outside_id.decode("utf-8", "surrogatepass") for outside_id in ids]
+
 
 class _PackedIdsInOrder:
     __slots__ = ("_packed",)
@@ -160,6 +168,10 @@ class ExtendedIds:
         """(n,) int32 indices; -1 where an id is not known."""
         more = self._more.indices(outside_ids)
         return np.where(more >= 0, more + np.int32(len(self._base)), self._base.indices(outside_ids))
+
+    def ids_of(self, indices: Int32Array) -> list[str]:
+        """The id of each index."""
+        return [self.ids[index] for index in indices.tolist()]
 
 
 class _Chained:

@@ -17,7 +17,7 @@ from recsys.recommenders.base import Recommender
 from recsys.recommenders.content import ContentRecommender
 from recsys.recommenders.popularity import PopularityRecommender
 from recsys.serving.served import Served
-from recsys.types import Float32Array, History, Int32Array, UInt8Array
+from recsys.types import BoolArray, Float32Array, History, Int32Array, UInt8Array
 
 # The strongest act of a cell says it best.
 VERBS = {
@@ -28,6 +28,9 @@ VERBS = {
     "click": "looked into",
     "view": "viewed",
 }
+STRONGEST = [  # for each mask of types done
+    next((signal for signal in VERBS if mask >> SIGNALS.index(signal) & 1), None) for mask in range(256)
+]
 POPULAR_FROM = 0.5  # of the most popular, on a logarithmic scale
 SIMILAR_TASTE = "Liked by people with a taste like yours"
 LIKE_SEVERAL = "Like several startups you chose"
@@ -53,8 +56,7 @@ class Asker:
             return SIGNALS[DISLIKE]
         if self.type_masks is None:
             return None
-        mask = int(self.type_masks[position])
-        return next((signal for signal in VERBS if mask >> SIGNALS.index(signal) & 1), None)
+        return STRONGEST[int(self.type_masks[position])]
 
     def what_was_done(self, position: int) -> str:
         """What they did to the startup at a position of the history, as "of" or "you liked"."""
@@ -107,11 +109,12 @@ def name_acts(
         shares: (n_history, n) of the items' scores; see `Recommender.contributions`.
     """
     likes, places = np.flatnonzero(history.weights > 0), np.arange(len(item_indices))
-    if len(likes) == 0:
+    if len(likes) == 0 or len(places) == 0:
         return np.full(len(places), NO_ACT, np.intp)
     tried = likes[np.argsort(-shares[likes], axis=0, kind="stable")[:MAX_NAMED_TRIES]]
-    acts, rows = np.unique(tried, return_inverse=True)
-    losses = recommender.losses(history, item_indices, acts.tolist())[rows.reshape(tried.shape), places]
+    row_of = {act: row for row, act in enumerate(dict.fromkeys(tried.ravel().tolist()))}
+    rows = np.array([row_of[act] for act in tried.ravel().tolist()]).reshape(tried.shape)
+    losses = recommender.losses(history, item_indices, list(row_of))[rows, places]
     least = SMALLEST_LOSS * np.abs(shares).sum(axis=0)
     is_true = (shares[tried, places] > 0) & (losses > least)
     named: NDArray[np.intp] = np.where(is_true.any(axis=0), tried[is_true.argmax(axis=0), places], NO_ACT)
@@ -123,21 +126,47 @@ def _explain_by_acts(
 ) -> list[str]:
     history = asker.history
     shares = recommender.contributions(history, item_indices)
-    if shares is None:
-        return [SIMILAR_TASTE] * len(item_indices)
     reasons = [SIMILAR_TASTE] * len(item_indices)
+    if shares is None:
+        return reasons
     by_acts = shares[history.weights > 0].sum(axis=0)
     by_interests = recommender.interest_share(history, item_indices)
     is_interest = by_interests > by_acts.clip(min=0)  # acts may add less than nothing
-    by_act = np.flatnonzero(~is_interest)
-    named = name_acts(recommender, history, shares[:, by_act], item_indices[by_act])
-    for place, act in zip(by_act[named != NO_ACT], named[named != NO_ACT], strict=True):
-        reasons[place] = _because_of(served, asker, int(act))
-    matching = np.flatnonzero(is_interest)
-    interests = closest_interests(recommender, history.interests, item_indices[matching])
-    for place, interest in zip(matching, interests, strict=True):
-        reasons[place] = f"Matches your interest in {interest}"
+    _name_acts_in(reasons, served, recommender, asker, shares, item_indices, ~is_interest)
+    _name_interests_in(reasons, recommender, history, item_indices, is_interest)
     return reasons
+
+
+def _name_acts_in(
+    reasons: list[str],
+    served: Served,
+    recommender: Recommender,
+    asker: Asker,
+    shares: Float32Array,
+    item_indices: Int32Array,
+    wanted: BoolArray,
+) -> None:
+    """Put the act to name in the wanted places, where there is one."""
+    places = np.flatnonzero(wanted)
+    named = name_acts(recommender, asker.history, shares[:, places], item_indices[places]).tolist()
+    said = {act: _because_of(served, asker, act) for act in dict.fromkeys(named) if act != NO_ACT}
+    for place, act in zip(places.tolist(), named, strict=True):
+        reasons[place] = said.get(act, reasons[place])
+
+
+def _name_interests_in(
+    reasons: list[str],
+    recommender: Recommender,
+    history: History,
+    item_indices: Int32Array,
+    wanted: BoolArray,
+) -> None:
+    """Put the closest interest in the wanted places."""
+    places = np.flatnonzero(wanted)
+    for place, interest in zip(
+        places.tolist(), closest_interests(recommender, history.interests, item_indices[places]), strict=True
+    ):
+        reasons[place] = f"Matches your interest in {interest}"
 
 
 def _explain_content(
@@ -156,14 +185,11 @@ def _explain_content(
     levels = content.popularity[item_indices]
     is_personal = np.maximum(by_acts, by_interests) > _popularity_alone(content, levels, n_listed)
     reasons = _without_acts(served, item_indices, levels, now_s)
-    by_act = np.flatnonzero(is_personal & (by_acts >= by_interests))
-    named = name_acts(content, history, shares[:, by_act], item_indices[by_act])
-    for place, act in zip(by_act, named, strict=True):
-        reasons[place] = _because_of(served, asker, int(act)) if act != NO_ACT else LIKE_SEVERAL
-    matching = np.flatnonzero(is_personal & (by_acts < by_interests))
-    interests = closest_interests(content, history.interests, item_indices[matching])
-    for place, interest in zip(matching, interests, strict=True):
-        reasons[place] = f"Matches your interest in {interest}"
+    by_act, by_interest = is_personal & (by_acts >= by_interests), is_personal & (by_acts < by_interests)
+    for place in np.flatnonzero(by_act).tolist():
+        reasons[place] = LIKE_SEVERAL
+    _name_acts_in(reasons, served, content, asker, shares, item_indices, by_act)
+    _name_interests_in(reasons, content, history, item_indices, by_interest)
     return reasons
 
 

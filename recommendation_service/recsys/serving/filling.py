@@ -28,25 +28,26 @@ NEW_STARTUP_SHARE = 0.2  # of a list for somebody without a history
 class Places:
     """Filled places of a list, best first.
 
-    `item_indices` (n,) int32; `scores` (n,) between 0 and 1; `sources` (n,) the recommender that
-    filled each, or NEW.
+    `item_indices` (n,) int32; `scores` (n,) between 0 and 1; `sources` the recommender that filled
+    each, or NEW.
     """
 
     item_indices: Int32Array
     scores: Float64Array
-    sources: NDArray[np.str_]
+    sources: tuple[str, ...]
 
     @classmethod
     def none(cls) -> Self:
         """A list with nothing in it yet."""
-        return cls(np.empty(0, np.int32), np.empty(0), np.empty(0, "U16"))
+        return cls(np.empty(0, np.int32), np.empty(0), ())
 
     def __len__(self) -> int:
         return len(self.item_indices)
 
     def take(self, order: NDArray[np.intp]) -> Places:
         """The places at these positions, in this order."""
-        return Places(self.item_indices[order], self.scores[order], self.sources[order])
+        sources = tuple(self.sources[place] for place in order.tolist())
+        return Places(self.item_indices[order], self.scores[order], sources)
 
     def followed_by(self, item_indices: Int32Array, scores: Float64Array, source: str) -> Places:
         """These places and then those of another source.
@@ -54,11 +55,13 @@ class Places:
         Scores of two recommenders do not compare, so those that follow become shares of the lowest
         before them: the order within the source stays, and the whole list falls.
         """
-        lowest = float(self.scores.min(initial=1.0))
+        sources = (source,) * len(item_indices)
+        if len(self) == 0:
+            return Places(item_indices, scores, sources)
         return Places(
             np.concatenate((self.item_indices, item_indices)),
-            np.concatenate((self.scores, lowest * scores)),
-            np.concatenate((self.sources, np.full(len(item_indices), source, "U16"))),
+            np.concatenate((self.scores, self.scores.min() * scores)),
+            self.sources + sources,
         )
 
 
@@ -120,6 +123,8 @@ def diversify(served: Served, shortlist: Places, limit: int, diversity: float) -
 
     Likeness is the cosine of the content vectors; see `most_diverse`. 0 is the list as it is.
     """
+    if diversity == 0 and len(shortlist) <= limit:
+        return shortlist, None
     first = np.arange(min(limit, len(shortlist)))
     content = served.recommenders.get("content")
     if diversity == 0:
@@ -206,15 +211,16 @@ def reasons_for(
     """
     reasons = [""] * len(places)
     is_wanted = np.ones(len(places), np.bool_) if wanted is None else np.isin(places.item_indices, wanted)
-    for source in dict.fromkeys(places.sources[is_wanted].tolist()):
-        of_source = places.sources == source
-        positions = np.flatnonzero(of_source & is_wanted)
+    places_of: dict[str, list[int]] = {}
+    for place in np.flatnonzero(is_wanted).tolist():
+        places_of.setdefault(places.sources[place], []).append(place)
+    for source, its_places in places_of.items():
         recommender = served.recommenders["content" if source == NEW else source]
-        indices = places.item_indices[positions]
-        n_listed = int(of_source.sum())
+        indices = places.item_indices[its_places]
+        n_listed = places.sources.count(source)
         said = explain(served, recommender, asker, indices, now_s=now_s, n_listed=n_listed)
-        for position, item_index, reason in zip(positions, indices, said, strict=True):
-            reasons[position] = _new_because(served, int(item_index), reason) if source == NEW else reason
+        for place, item_index, reason in zip(its_places, indices.tolist(), said, strict=True):
+            reasons[place] = _new_because(served, item_index, reason) if source == NEW else reason
     return _say_what_comes_back(places, asker, reasons)
 
 
@@ -228,13 +234,12 @@ def as_list(
         notices: what the answer must admit to, if anything.
     """
     places, version = filled.places, served.release.version
-    columns = zip(
-        places.item_indices.tolist(), places.scores.tolist(), places.sources.tolist(), reasons, strict=True
-    )
+    ids = served.items.ids_of(places.item_indices)
+    columns = zip(ids, places.scores.tolist(), places.sources, reasons, strict=True)
     return RankedList(
         startups=tuple(
-            RankedStartup(served.items.ids[item_index], place, score, source, reason)
-            for place, (item_index, score, source, reason) in enumerate(columns, start=1)
+            RankedStartup(startup_id, place, score, source, reason)
+            for place, (startup_id, score, source, reason) in enumerate(columns, start=1)
         ),
         method_used=filled.method,
         model_version=version,
@@ -245,10 +250,11 @@ def as_list(
 
 def _say_what_comes_back(places: Places, asker: Asker, reasons: list[str]) -> list[str]:
     """Of a startup shown again, its own act is the reason nearest at hand, and says nothing."""
-    acts = {item_index: act for act, item_index in enumerate(asker.history.item_indices.tolist())}
-    for position, item_index in enumerate(places.item_indices.tolist()):
-        if reasons[position] and item_index in acts:
-            reasons[position] = asker.own_act(acts[item_index])
+    acted_on, shown = asker.history.item_indices.tolist(), places.item_indices.tolist()
+    for item_index in set(acted_on).intersection(shown):
+        place = shown.index(item_index)
+        if reasons[place]:
+            reasons[place] = asker.own_act(acted_on.index(item_index))
     return reasons
 
 

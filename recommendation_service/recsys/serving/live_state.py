@@ -20,7 +20,7 @@ from recsys.serving.live_catalogue import VERSION_KEY, LiveCatalogueStore, as_ve
 from recsys.serving.live_profile import LiveProfile, LiveProfileStore, UnreadableProfileError
 from recsys.serving.seen import DatedActs
 from recsys.serving.served import Served, ServedCatalogue
-from recsys.types import History, Int32Array
+from recsys.types import History, Int32Array, UInt8Array
 
 logger = logging.getLogger(__name__)
 
@@ -185,14 +185,11 @@ _NOTHING: Int32Array = np.empty(0, np.int32)
 
 
 def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None) -> UserState:
-    indices = served.items.indices([cell.startup_id for cell in profile.cells])
-    known = indices >= 0  # a startup deleted since is in nobody's index space
-    type_masks = np.array([cell.type_mask for cell in profile.cells], np.uint8)[known]
-    last_event_at = np.array([cell.last_event_at for cell in profile.cells], np.float64)[known]
-    weights = np.array([cell.weight for cell in profile.cells], np.float32)[known]
-    history = History(indices[known], weights, last_event_at, profile.interests)
-    older = served.items.indices(profile.older)
-    acted_on = np.concatenate((history.item_indices, older[older >= 0]))
+    history, type_masks = _history_of(served, profile)
+    acted_on = history.item_indices
+    if profile.older:
+        older = served.items.indices(profile.older)
+        acted_on = np.concatenate((acted_on, older[older >= 0]))
     if not profile.is_whole:  # written without them: the release knows some
         trained = served.release.history_of(profile.user_id)
         acted_on = acted_on if trained is None else np.union1d(acted_on, trained.item_indices)
@@ -200,7 +197,6 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
         asker, degraded = Asker(History.empty()), OPTED_OUT
     else:
         asker = Asker(history, type_masks)
-    liked = weights > 0
     return UserState(
         profile.user_id,
         profile.interaction_count,
@@ -208,8 +204,22 @@ def _state_of_profile(served: Served, profile: LiveProfile, degraded: str | None
         acted_on,
         profile.opted_out,
         degraded,
-        DatedActs(history.item_indices[liked], last_event_at[liked], type_masks[liked]),
+        DatedActs.of_likes(history, type_masks),
     )
+
+
+def _history_of(served: Served, profile: LiveProfile) -> tuple[History, UInt8Array]:
+    """The acts, and the types of each; a startup deleted since is in nobody's index space."""
+    if not profile.cells:
+        return History.empty(profile.interests), np.empty(0, np.uint8)
+    startup_ids, *columns = zip(*profile.cells, strict=True)
+    indices = served.items.indices(startup_ids)
+    weights, last_event_at, type_masks = map(np.array, columns, (np.float32, np.float64, np.uint8))
+    known = indices >= 0
+    if not known.all():
+        indices, weights, last_event_at = indices[known], weights[known], last_event_at[known]
+        type_masks = type_masks[known]
+    return History(indices, weights, last_event_at, profile.interests), type_masks
 
 
 def state_in_release(release: Release, user_id: str, why: str) -> UserState:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.datasets.weights import DISLIKE, SECONDS_A_DAY, SIGNALS
 from recsys.errors import InvalidRequestError
-from recsys.types import Float64Array, Int32Array, UInt8Array
+from recsys.types import Float64Array, History, Int32Array, UInt8Array
 
 MAX_DAYS = 36_500
 POLICY_FORM = "write types and days such as view:7,click:30; a type left out hides for ever, 0 hides nothing"
@@ -33,6 +33,16 @@ class DatedActs:
     def none(cls) -> DatedActs:
         """Of somebody whose acts are not known, or not when and what they were."""
         return cls(np.empty(0, np.int32), np.empty(0, np.float64), np.empty(0, np.uint8))
+
+    @classmethod
+    def of_likes(cls, history: History, type_masks: UInt8Array) -> DatedActs:
+        """Of a history whose times are known; `type_masks` (n_history,) aligned with it."""
+        if history.last_event_at is None:
+            return cls.none()
+        liked = history.weights > 0
+        if liked.all():
+            return cls(history.item_indices, history.last_event_at, type_masks)
+        return cls(history.item_indices[liked], history.last_event_at[liked], type_masks[liked])
 
 
 @dataclass(frozen=True, slots=True)

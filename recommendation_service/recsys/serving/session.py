@@ -83,14 +83,13 @@ def state_of_session(
         tuple(session.interests),
     )
     masks = np.array([1 << SIGNALS.index(signal) for signal in types], np.uint8)
-    liked = history.weights > 0
     state = UserState(
         NOBODY,
         len(known_ids),
         Asker(history, masks),
         history.item_indices,
         degraded=degraded,
-        dated_acts=DatedActs(history.liked, times[liked], masks[liked]),
+        dated_acts=DatedActs.of_likes(history, masks),
     )
     given_order = dict.fromkeys(session.startup_ids)
     return state, tuple(i for i in given_order if i not in served.items)

@@ -26,6 +26,8 @@ def test_they_find_what_a_dictionary_finds(ids: list[str], asked: list[str], spl
         assert list(other.ids) == [other.ids[index] for index in range(len(other))] == ids
         assert other.indices(asked).tolist() == plain.indices(asked).tolist()
         assert other.indices(asked).dtype == np.int32
+        backwards = np.arange(len(ids), dtype=np.int32)[::-1]
+        assert other.ids_of(backwards) == plain.ids_of(backwards) == ids[::-1]
         assert [other.get(one) for one in asked] == [plain.get(one) for one in asked]
         assert [one in other for one in asked] == [one in plain for one in asked]
 
