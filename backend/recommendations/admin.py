@@ -22,7 +22,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from recommendations.models import TrainingRun
+from recommendations.models import ReleaseChange, TrainingRun
 from recommendations.plans import training_plan
 from recommendations.services import request_training
 from recsys.errors import ConfigError
@@ -77,7 +77,7 @@ class TrainingRunAdmin(ModelAdmin):
         (None, {"fields": ("state", "progress", "reason", "release", "took")}),
         ("Asked for", {"fields": ("kind", "trigger", "started_by", "created_at", "shown_parameters")}),
         ("Learned from", {"fields": ("shown_dataset",)}),
-        ("Measured", {"fields": ("shown_metrics",)}),
+        ("Measured", {"fields": ("shown_metrics", "shown_gate", "shown_learning_curves")}),
         (
             "Process",
             {
@@ -89,6 +89,7 @@ class TrainingRunAdmin(ModelAdmin):
                     "worker_host",
                     "worker_pid",
                     "fencing_token",
+                    "log_file",
                     "shown_log",
                 ),
             },
@@ -108,6 +109,10 @@ class TrainingRunAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: TrainingRun | None = None) -> tuple[str, ...]:
         """Everything, once it is asked for."""
         return tuple(name for _, options in self.fieldsets for name in options["fields"]) if obj else ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Operators start trainings."""
+        return request.user.has_perm("recommendations.operate")
 
     def has_change_permission(self, request: HttpRequest, obj: TrainingRun | None = None) -> bool:
         """Only the running process writes it."""
@@ -163,10 +168,44 @@ class TrainingRunAdmin(ModelAdmin):
         """As indented JSON."""
         return _as_text(run.metrics)
 
+    @display(description="Gate")
+    def shown_gate(self, run: TrainingRun) -> SafeString:
+        """As indented JSON."""
+        return _as_text(run.gate)
+
+    @display(description="Learning curves")
+    def shown_learning_curves(self, run: TrainingRun) -> SafeString:
+        """As indented JSON."""
+        return _as_text(run.learning_curves)
+
     @display(description="End of the log")
     def shown_log(self, run: TrainingRun) -> SafeString:
         """As it was written."""
         return _preformatted(run.log_tail or "-")
+
+
+@admin.register(ReleaseChange)
+class ReleaseChangeAdmin(ModelAdmin):
+    """Which release was served from when, and by whose doing; for reading."""
+
+    list_display = ("changed_at", "action", "version", "previous_version", "by", "run")
+    list_select_related = ("by", "run")
+    list_filter = ("action",)
+    date_hierarchy = "changed_at"
+    search_fields = ("version", "by__username__startswith")
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Written when the pointer moves, by nobody else."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ReleaseChange | None = None) -> bool:
+        """What happened stays."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ReleaseChange | None = None) -> bool:
+        """What happened stays."""
+        return False
 
 
 def _as_text(value: object) -> SafeString:

@@ -69,6 +69,17 @@ def check_lease(token: int) -> None:
         raise _lost(token)
 
 
+def hold_lease(token: int) -> None:
+    """Within a transaction: until it ends nobody can take the lease over.
+
+    Raises:
+        LeaseLostError: somebody else has it.
+    """
+    own = TrainingLease.objects.select_for_update().filter(name=NAME, fencing_token=token)
+    if own.first() is None:
+        raise _lost(token)
+
+
 def _extend(token: int, seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute(EXTEND_SQL, {"name": NAME, "token": token, "seconds": seconds})

@@ -54,8 +54,23 @@ class TrainingRun(models.Model):
     dataset = models.JSONField(default=dict, blank=True, help_text="Rows, watermark and hash of the export.")
     parameters = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
+    gate = models.JSONField(
+        default=dict, blank=True, help_text="The verdict on a candidate, what it rests on, in numbers."
+    )
+    learning_curves = models.JSONField(
+        default=dict, blank=True, help_text="Recommender -> a point an epoch: its loss and what it measures."
+    )
     release = models.CharField(max_length=100, blank=True, default="", help_text="The release it published.")
     log_tail = models.TextField(blank=True, default="")
+    log_file = models.CharField(max_length=255, blank=True, default="", help_text="In the logs folder.")
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
     fencing_token = models.BigIntegerField(null=True, blank=True, help_text="Of the lease it ran under.")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker_host = models.CharField(max_length=255, blank=True, default="")
@@ -70,6 +85,7 @@ class TrainingRun(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [models.Index(fields=["status", "created_at"], name="training_run_status_created")]
+        permissions = [("operate", "Can start and cancel trainings and change the served release")]
 
     def __str__(self) -> str:
         return f"{self.kind} run {self.pk} ({self.status})"
@@ -90,3 +106,31 @@ class TrainingLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} lease, token {self.fencing_token}"
+
+
+class ReleaseChange(models.Model):
+    """Who or what served which release when, written with the move of the pointer; never changed."""
+
+    class Action(models.TextChoices):
+        """By a training, or by a person who chose a kept release."""
+
+        PUBLISHED = "published"
+        PROMOTED = "promoted"
+        ROLLED_BACK = "rolled_back"
+
+    changed_at = models.DateTimeField(default=timezone.now)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    action = models.CharField(max_length=16, choices=Action.choices)
+    version = models.CharField(max_length=100)
+    previous_version = models.CharField(max_length=100, blank=True, default="")
+    run = models.ForeignKey(
+        TrainingRun, on_delete=models.SET_NULL, null=True, blank=True, related_name="release_changes"
+    )
+
+    class Meta:
+        ordering = ["-changed_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.action}"

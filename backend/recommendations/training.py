@@ -11,6 +11,7 @@ from django.conf import settings
 from interactions.export import export_als_dataset
 from recommendations.models import TrainingRun
 from recommendations.plans import training_plan
+from recommendations.releases import published_by
 from recommendations.services import report_run, succeed_run
 from recsys.datasets.user_items import Dataset, load_dataset
 from recsys.errors import UnavailableError
@@ -68,6 +69,7 @@ def train_run(run: TrainingRun, token: int) -> None:
             training_plan(run.kind, run.parameters),
             logs_dir=settings.LOGS_DIR,
             progress=stages.within("training"),
+            on_switch=published_by(run, token),
         )
         _tell_live_catalogue()
     succeed_run(run.pk, token, release=result.version, metrics=_metrics(result), reason=_warnings(result))

@@ -1,4 +1,4 @@
-"""recsys train | tune | benchmark | import | precompute: the console command of the core.
+"""recsys train | tune | benchmark | import | precompute | releases | promote | rollback.
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
@@ -7,6 +7,9 @@ recsys tune als --train FILE              the same on a public split
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
+recsys releases                           what is kept, what is served
+recsys promote VERSION                    serve a kept release
+recsys rollback                           serve the newest release older than the served one
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from recsys.training.pipeline import TrainingPlan
 from recsys.training.script import add_data_flags, add_models_flag, exit_code, train_from_options
 
 if TYPE_CHECKING:
+    from recsys.artifacts.layout import Switch
     from recsys.serving.live_state import LiveState
 
 
@@ -50,6 +54,7 @@ def _run(argv: Sequence[str] | None) -> None:
     _add_benchmark(commands)
     _add_import(commands)
     _add_precompute(commands)
+    _add_releases(commands)
     options = parser.parse_args(argv)
     options.run(options)
 
@@ -300,6 +305,43 @@ def _live_state() -> LiveState | None:
         return None
     client = connect(url, timeout_s=WRITE_TIMEOUT_S)
     return LiveState(LiveProfileStore(client), LiveCatalogueStore(client))
+
+
+def _add_releases(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("releases", help="the kept releases, the newest first")
+    parser.set_defaults(run=_list_releases)
+    add_models_flag(parser)
+    parser = commands.add_parser("promote", help="serve a kept release, verified first")
+    parser.add_argument("version")
+    parser.set_defaults(run=_promote)
+    add_models_flag(parser)
+    parser = commands.add_parser("rollback", help="serve the newest release older than the served one")
+    parser.set_defaults(run=_roll_back)
+    add_models_flag(parser)
+
+
+def _list_releases(options: argparse.Namespace) -> None:
+    from recsys.artifacts.promote import kept_releases
+
+    for one in kept_releases(options.models_dir):
+        state = one.fault or ", ".join((one.manifest or {})["recommenders"])
+        print(f"{'*' if one.is_served else ' '} {one.version}  {state}")
+
+
+def _promote(options: argparse.Namespace) -> None:
+    from recsys.artifacts.promote import promote
+
+    _tell_switch(promote(options.models_dir, options.version))
+
+
+def _roll_back(options: argparse.Namespace) -> None:
+    from recsys.artifacts.promote import roll_back
+
+    _tell_switch(roll_back(options.models_dir))
+
+
+def _tell_switch(switch: Switch) -> None:
+    print(f"Served is {switch.version}, before it was {switch.previous or 'none'}.")
 
 
 def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:

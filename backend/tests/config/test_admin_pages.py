@@ -16,12 +16,12 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from accounts.models import User
 from accounts.services import create_api_key
 from interactions.models import LostLiveWrite, SignalWeights, UserInteraction
-from recommendations.models import TrainingRun
+from recommendations.models import ReleaseChange, TrainingRun
 from testing import Make
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 HAND_MADE = {"interactions.SignalWeights"}  # its list is its form
-NEVER_ADDED = {*HAND_MADE, "interactions.LostLiveWrite"}
+NEVER_ADDED = {*HAND_MADE, "interactions.LostLiveWrite", "recommendations.ReleaseChange"}
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def staff(make_user: Make, make_startup: Make) -> Client:
     SignalWeights().save()
     LostLiveWrite.objects.create(kind="profile", row_id=operator.pk)
     TrainingRun.objects.create(started_by=operator, metrics={"als": {"ndcg": 0.1}}, log_tail="<end>")
+    ReleaseChange.objects.create(action="promoted", version="20261122T030000Z-3f9a", by=operator)
     IntervalSchedule.objects.create(every=1, period="days")
     SolarSchedule.objects.create(event="sunrise", latitude=0, longitude=0)
     ClockedSchedule.objects.create(clocked_time="2026-11-01T00:00:00Z")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from recsys.datasets.files import sync_file
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, UnavailableError
 from recsys.recommenders.als import ITEM_FACTORS_FILE, MODEL_FILE, USER_FACTORS_FILE
 
 POINTER = "current"
@@ -38,6 +40,7 @@ ROWS_FILES = {
     "weights": "history_weights.npy",
 }
 LAST_EVENT_FILE = "history_last_event_at.npy"  # only when the dataset knows the times
+LOCK_POLL_S = 0.05
 
 
 class Identity(NamedTuple):
@@ -116,13 +119,59 @@ def release_dirs(models_dir: Path) -> list[Path]:
     return sorted(path for path in releases.iterdir() if (path / MANIFEST_FILE).is_file())
 
 
+@dataclass(frozen=True)
+class Switch:
+    """The pointer moves to `version`, from `previous` ("" when it pointed nowhere)."""
+
+    version: str
+    previous: str
+
+
+# Entered when a release has been verified, left when the pointer has moved: what it raises on entry
+# stops the switch. For a row in a database that must stand exactly when the pointer moved.
+OnSwitch = Callable[[Switch], AbstractContextManager[object]]
+
+
+def tell_nobody(switch: Switch) -> AbstractContextManager[object]:
+    """For callers who keep no record."""
+    return nullcontext()
+
+
+def served_version(models_dir: Path) -> str:
+    """What the pointer names, whether it is there or not; "" when there is no pointer."""
+    served = current_release_dir(models_dir)
+    return served.name if served is not None else ""
+
+
 @contextmanager
-def publishing(models_dir: Path) -> Iterator[None]:
-    """Hold the right to publish; a second publisher waits."""
+def publishing(models_dir: Path, *, wait_s: float | None = None) -> Iterator[None]:
+    """Hold the right to publish; a second publisher waits, for ever or for some seconds.
+
+    Raises:
+        UnavailableError: somebody else has held it all the while.
+    """
     models_dir.mkdir(parents=True, exist_ok=True)
     with (models_dir / ".publish.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if wait_s is None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        else:
+            _lock_within(lock, wait_s)
         yield
+
+
+def _lock_within(lock: IO[str], wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    "A training is publishing its release right now; wait until it has ended, then ask again."
+                ) from None
+            time.sleep(LOCK_POLL_S)
+        else:
+            return
 
 
 def point_to(models_dir: Path, release: Path) -> None:
@@ -136,6 +185,17 @@ def point_to(models_dir: Path, release: Path) -> None:
         else:
             (models_dir / name).unlink(missing_ok=True)
     sync_file(models_dir)
+
+
+def flip(models_dir: Path, release: Path) -> OSError | None:
+    """`point_to`; an error after the pointer itself has moved is returned, for the release is served."""
+    try:
+        point_to(models_dir, release)
+    except OSError as error:
+        if served_version(models_dir) != release.name:
+            raise
+        return error
+    return None
 
 
 def remove_old_releases(models_dir: Path, keep: int) -> None:

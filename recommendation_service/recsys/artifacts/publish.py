@@ -23,6 +23,7 @@ import numpy as np
 
 from recsys import __version__
 from recsys.artifacts import layout
+from recsys.artifacts.layout import OnSwitch, Switch, tell_nobody
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.norm_order import use_norm_order, write_norm_order
 from recsys.artifacts.release import Release, check_mappings, open_release
@@ -62,11 +63,12 @@ def publish_release(
     *,
     keep: int = 3,
     facts: Mapping[str, Any] | None = None,
+    on_switch: OnSwitch = tell_nobody,
 ) -> Release:
     """Write, verify and serve a release.
 
     Recommenders of the served release that are not among `trained` are carried over when they
-    were trained on the same dataset.
+    were trained on the same dataset. `on_switch` is around the moment the pointer moves.
 
     Raises:
         ArtifactError: the disk is full, or the release does not hold what was put in. What was
@@ -75,7 +77,7 @@ def publish_release(
     try:
         with layout.publishing(models_dir):
             folder = _write_aside(models_dir, dataset, trained, facts or {})
-            _serve(models_dir, folder)
+            _serve(models_dir, folder, on_switch)
             _remove_old_releases(models_dir, keep)
             return open_release(folder, verify=False)
     except OSError as error:
@@ -105,19 +107,21 @@ def _write_aside(
     return releases / version
 
 
-def _serve(models_dir: Path, folder: Path) -> None:
+def _serve(models_dir: Path, folder: Path, on_switch: OnSwitch) -> None:
     """Flip the pointer; a release that could not be pointed to is not kept either."""
+    unlinked: OSError | None = None
     try:
-        layout.point_to(models_dir, folder)
-    except OSError as error:
-        served = layout.current_release_dir(models_dir)
-        if served is None or served.name != folder.name:
+        with on_switch(Switch(folder.name, layout.served_version(models_dir))):
+            unlinked = layout.flip(models_dir, folder)
+    except Exception:
+        if layout.served_version(models_dir) != folder.name:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+        raise
+    if unlinked is not None:
         raise ArtifactError(
             f"Release {folder.name} is served, but the documented files in {models_dir} could not be linked "
-            f"to it ({error.strerror or error}); mend the permissions and train again."
-        ) from error
+            f"to it ({unlinked.strerror or unlinked}); mend the permissions and train again."
+        ) from unlinked
 
 
 def _remove_old_releases(models_dir: Path, keep: int) -> None:

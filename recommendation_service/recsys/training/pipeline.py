@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
+from recsys.artifacts.layout import MANIFEST_FILE, OnSwitch, current_release_dir, tell_nobody
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.publish import Trained, publish_release, served_for
 from recsys.config import SectionConfig, read_section
@@ -92,8 +92,11 @@ def train_and_publish(
     *,
     logs_dir: Path,
     progress: ProgressCallback = ignore_progress,
+    on_switch: OnSwitch = tell_nobody,
 ) -> TrainingResult:
     """Train the plan's recommenders and serve them as one release.
+
+    `on_switch` is around the moment the pointer moves.
 
     Raises:
         DataError: the dataset cannot be learned from or split.
@@ -118,7 +121,12 @@ def train_and_publish(
     warnings += _compare_with_served(served, evaluations)
     stages.update("publishing")
     release = publish_release(
-        models_dir, dataset, trained, keep=plan.keep_releases, facts={"warnings": warnings}
+        models_dir,
+        dataset,
+        trained,
+        keep=plan.keep_releases,
+        facts={"warnings": warnings},
+        on_switch=on_switch,
     )
     stages.update("publishing", 1.0)
     warnings += [
