@@ -274,7 +274,7 @@ def _precompute(options: argparse.Namespace) -> None:
     from recsys.artifacts.release import open_current
     from recsys.serving.precompute import precompute
     from recsys.serving.router import Rules, Thresholds
-    from recsys.training.pipeline import peak_memory_mb
+    from recsys.training.measuring import peak_memory_mb
 
     rules = Rules(Thresholds(options.cold_below, options.hot_from))
     with show_progress() as progress:

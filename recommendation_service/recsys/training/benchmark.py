@@ -24,7 +24,7 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
-from recsys.training.pipeline import peak_memory_mb
+from recsys.training.measuring import peak_memory_mb
 from recsys.types import ProgressCallback
 
 # For each user with a test item, rank every item of the train file but the user's own there.

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import logging
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from recsys.artifacts.layout import MANIFEST_FILE, OnSwitch, current_release_dir, tell_nobody
-from recsys.artifacts.manifest import Manifest, RecommenderEntry
-from recsys.artifacts.publish import Trained, publish_release, served_for
-from recsys.config import SectionConfig, read_section
+from recsys.artifacts.layout import OnSwitch, tell_nobody
+from recsys.artifacts.publish import Trained, publish_release
+from recsys.config import SectionConfig
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.evaluation.score_range import score_range
 from recsys.experiments.log import append_experiment
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
 from recsys.recommenders.table import RECOMMENDERS, recommender_class
 from recsys.training.choosing import (
     Choices,
@@ -37,15 +32,28 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
-from recsys.types import Int64Array, ProgressCallback
+from recsys.training.gate import (
+    BASELINE,
+    LEAD,
+    Candidate,
+    Verdict,
+    check_beside_popularity,
+    check_kept,
+    check_lists,
+    check_people,
+    compare_with_served,
+    lead_over_baseline,
+)
+from recsys.training.measuring import peak_memory_mb, score_range_of
+from recsys.training.served import compare_with_its_day, put_together, served_entries
+from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
 
-BASELINE = "popularity"
 COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
-MAX_SCORE_RANGE_USERS = 1_000
 CHOOSING = "choosing on a validation part"
+COMPARING = "comparing with the served recipes"
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class TrainingPlan(SectionConfig):
     validation_split: float
     k: int
     keep_releases: int
+    max_ndcg_loss: float
     seed: int
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -73,16 +82,23 @@ class TrainingPlan(SectionConfig):
         self.require(0 < self.validation_split < 1, "validation_split", "between 0 and 1")
         self.require(self.k >= 1, "k", "a whole number from 1")
         self.require(self.keep_releases >= 1, "keep_releases", "a whole number from 1")
+        self.require(0 < self.max_ndcg_loss < 1, "max_ndcg_loss", "between 0 and 1")
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """`version` of the published release; an evaluation a recommender; what a person should know."""
+    """What came of a training.
+
+    `version` of the published release, "" when the gate refused it; an evaluation a recommender; what
+    a person should know; what the gate found; a point an epoch of what is trained by epochs.
+    """
 
     version: str
     evaluations: Mapping[str, Evaluation]
     warnings: tuple[str, ...]
     seconds: float
+    verdict: Verdict = field(default_factory=Verdict)
+    learning_curves: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
 
 
 def train_and_publish(
@@ -91,55 +107,182 @@ def train_and_publish(
     plan: TrainingPlan,
     *,
     logs_dir: Path,
+    gated: bool = False,
     progress: ProgressCallback = ignore_progress,
     on_switch: OnSwitch = tell_nobody,
 ) -> TrainingResult:
     """Train the plan's recommenders and serve them as one release.
 
-    `on_switch` is around the moment the pointer moves.
+    Args:
+        dataset: what to learn from.
+        models_dir: where releases are kept.
+        plan: what to train, and how.
+        logs_dir: of the log of experiments.
+        gated: nobody watches: serve it only when it is not worse than what is served. Else what
+            speaks against it is a warning.
+        progress: told how far it is.
+        on_switch: around the moment the pointer moves.
 
     Raises:
         DataError: the dataset cannot be learned from or split.
-        ArtifactError: the release could not be written or does not hold what was put in. In
-            either case what was served before is still served.
+        ArtifactError: the release could not be written, does not hold what was put in, or is not
+            sound. In either case what was served before is still served.
     """
-    started = time.monotonic()
-    check_user_items(dataset.user_items)
-    split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
-    learned_from = split.train if split else dataset
-    names, warnings = _choose_recommenders(plan, learned_from)
-    stages = StagedProgress(progress, _stage_costs(names, measured=plan.test_split > 0))
-    choices = _choose(names, learned_from, plan, stages, warnings)
-    overrides = merged(plan.overrides, choices.overrides)
-    evaluations: dict[str, Evaluation] = {}
-    ranges: dict[str, dict[str, Any]] = {}
-    if split is not None:
-        evaluations, ranges = _measure(names, split, plan, overrides, stages)
-    trained = _train(names, dataset, overrides, choices, stages, evaluations, ranges)
-    trained += _put_together(dataset, models_dir, trained, plan.overrides, warnings)
-    served = _served_entries(models_dir)
-    warnings += _compare_with_served(served, evaluations)
-    stages.update("publishing")
-    release = publish_release(
-        models_dir,
-        dataset,
-        trained,
-        keep=plan.keep_releases,
-        facts={"warnings": warnings},
-        on_switch=on_switch,
-    )
-    stages.update("publishing", 1.0)
-    warnings += [
-        f"{name} is no longer served: it was trained on another dataset; train it again."
-        for name in sorted(set(served) - set(release.recommenders))
-    ]
-    for one in trained:
-        _log_experiment(logs_dir, one, dataset, release.version)
-    seconds = time.monotonic() - started
-    logger.info(
-        "published version=%s recommenders=%s seconds=%.1f", release.version, ",".join(names), seconds
-    )
-    return TrainingResult(release.version, evaluations, tuple(warnings), seconds)
+    training = _Training(dataset, models_dir, plan, logs_dir=logs_dir, gated=gated, progress=progress)
+    return training.run(on_switch)
+
+
+class _Training:
+    """One training on its way through the stages."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        models_dir: Path,
+        plan: TrainingPlan,
+        *,
+        logs_dir: Path,
+        gated: bool,
+        progress: ProgressCallback,
+    ) -> None:
+        self._started = time.monotonic()
+        check_user_items(dataset.user_items)
+        self._dataset, self._models_dir, self._plan, self._logs_dir = dataset, models_dir, plan, logs_dir
+        self._served = served_entries(models_dir)
+        self._is_strict = gated and bool(self._served)
+        split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
+        self._split, self._learned_from = split, split.train if split else dataset
+        self._names, self._warnings = _choose_recommenders(plan, self._learned_from)
+        costs = _stage_costs(self._names, measured=split is not None, compared=self._is_strict)
+        self._stages = StagedProgress(progress, costs)
+        self._evaluations: dict[str, Evaluation] = {}
+        self._ranges: dict[str, dict[str, Any]] = {}
+        self._recipes: dict[str, dict[str, Any]] = {}
+        self._choices = Choices()
+        self._verdict = Verdict()
+
+    def run(self, on_switch: OnSwitch) -> TrainingResult:
+        """Through all of them, or as far as the gate lets it."""
+        self._verdict += check_people(self._dataset)
+        self._verdict += check_kept(self._served, with_parts(self._plan.recommenders), self._names)
+        if self._is_refused():
+            return self._refuse()
+        self._choices = _choose(self._names, self._learned_from, self._plan, self._stages, self._warnings)
+        overrides = merged(self._plan.overrides, self._choices.overrides)
+        if self._split is None:
+            self._verdict += Verdict(notes=("Nothing was measured: training.test_split is 0.",))
+        else:
+            self._measure_and_judge(self._split, overrides)
+        if self._is_refused():
+            return self._refuse()
+        trained = _train(
+            self._names,
+            self._dataset,
+            overrides,
+            self._choices,
+            self._stages,
+            self._evaluations,
+            self._ranges,
+        )
+        trained += put_together(
+            self._dataset, self._models_dir, trained, self._plan.overrides, self._warnings
+        )
+        sound = check_lists(trained, self._dataset, k=self._plan.k)
+        self._verdict += sound
+        if self._is_refused():
+            return self._refuse()
+        if not sound.accepted:
+            raise ArtifactError(f"The release is not sound and is not published: {' '.join(sound.faults)}")
+        return self._publish(trained, on_switch)
+
+    def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
+        fitted, self._evaluations, self._ranges = _measure(
+            self._names, split, self._plan, overrides, self._stages
+        )
+        self._recipes = {name: asdict(one.config) for name, one in fitted.items()}
+        candidate = Candidate(split, fitted, self._evaluations)
+        if self._is_strict:
+            self._verdict += compare_with_served(
+                candidate,
+                self._served,
+                max_loss=self._plan.max_ndcg_loss,
+                seed=self._plan.seed,
+                progress=self._stages.within(COMPARING),
+            )
+        else:
+            self._warnings += compare_with_its_day(self._served, self._evaluations)
+        self._verdict += check_beside_popularity(candidate, self._served)
+
+    def _is_refused(self) -> bool:
+        return self._is_strict and not self._verdict.accepted
+
+    def _publish(self, trained: Sequence[Trained], on_switch: OnSwitch) -> TrainingResult:
+        self._warnings += self._verdict.faults
+        self._stages.update("publishing")
+        release = publish_release(
+            self._models_dir,
+            self._dataset,
+            trained,
+            keep=self._plan.keep_releases,
+            facts={"warnings": self._warnings},
+            on_switch=on_switch,
+        )
+        self._stages.update("publishing", 1.0)
+        self._warnings += [
+            f"{name} is no longer served: it was trained on another dataset; train it again."
+            for name in sorted(set(self._served) - set(release.recommenders))
+        ]
+        for one in trained:
+            _log_experiment(
+                self._logs_dir,
+                self._dataset,
+                {
+                    "recommender": one.recommender.name,
+                    "release": release.version,
+                    "parameters": one.recipe,
+                    "metrics": one.metrics.get("metrics", {}),
+                    "protocol": one.metrics.get("protocol"),
+                    "chosen": one.chosen,
+                    "seconds": one.seconds,
+                },
+            )
+        result = self._result(release.version)
+        logger.info(
+            "published version=%s recommenders=%s seconds=%.1f",
+            release.version,
+            ",".join(self._names),
+            result.seconds,
+        )
+        return result
+
+    def _refuse(self) -> TrainingResult:
+        for fault in self._verdict.faults:
+            logger.warning("refused: %s", fault)
+        for name, evaluation in self._evaluations.items():
+            _log_experiment(
+                self._logs_dir,
+                self._dataset,
+                {
+                    "recommender": name,
+                    "release": "",
+                    "refused": True,
+                    "parameters": self._recipes[name],
+                    "metrics": evaluation.to_json()["metrics"],
+                    "protocol": evaluation.protocol,
+                },
+            )
+        return self._result("")
+
+    def _result(self, version: str) -> TrainingResult:
+        curves = {
+            name: facts["learning_curve"]
+            for name, facts in self._choices.facts.items()
+            if "learning_curve" in facts
+        }
+        seconds = time.monotonic() - self._started
+        return TrainingResult(
+            version, self._evaluations, tuple(self._warnings), seconds, self._verdict, curves
+        )
 
 
 def _choose_recommenders(plan: TrainingPlan, learned_from: Dataset) -> tuple[list[str], list[str]]:
@@ -159,7 +302,7 @@ def _choose_recommenders(plan: TrainingPlan, learned_from: Dataset) -> tuple[lis
     return names, warnings
 
 
-def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
+def _stage_costs(names: Sequence[str], *, measured: bool, compared: bool) -> dict[str, float]:
     costs: dict[str, float] = {}
     if has_choices(names):
         costs[CHOOSING] = COST["two_tower"]
@@ -167,6 +310,8 @@ def _stage_costs(names: Sequence[str], *, measured: bool) -> dict[str, float]:
         if measured:
             costs[f"fitting {name} to measure it"] = COST.get(name, DEFAULT_COST)
             costs[f"evaluating {name}"] = COST.get(name, DEFAULT_COST) / 4
+    if measured and compared:
+        costs[COMPARING] = DEFAULT_COST
     for name in names:
         costs[f"fitting {name}"] = COST.get(name, DEFAULT_COST)
     return {**costs, "publishing": 2.0}
@@ -195,7 +340,7 @@ def _choose(
 
 def _measure(
     names: Sequence[str], split: Split, plan: TrainingPlan, overrides: Overrides, stages: StagedProgress
-) -> tuple[dict[str, Evaluation], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]]]:
     """Fit each on the train part and compare it with the test part; also the range of its scores."""
     fitted: dict[str, Recommender] = {}
     evaluations: dict[str, Evaluation] = {}
@@ -206,9 +351,9 @@ def _measure(
         evaluations[name] = evaluate(
             fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
         )
-        ranges[name] = _score_range(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
+        ranges[name] = score_range_of(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
         logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
-    return evaluations, ranges
+    return fitted, evaluations, ranges
 
 
 def _train(
@@ -229,6 +374,8 @@ def _train(
         metrics: dict[str, Any] = {}
         if name in evaluations:
             metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
+            lead = lead_over_baseline(evaluations[name], evaluations[BASELINE])
+            metrics |= {LEAD: lead} if lead and name != BASELINE else {}
         trained.append(
             Trained(
                 fitted[name],
@@ -243,90 +390,5 @@ def _train(
     return trained
 
 
-def _put_together(
-    dataset: Dataset,
-    models_dir: Path,
-    trained: Sequence[Trained],
-    overrides: Overrides,
-    warnings: list[str],
-) -> list[Trained]:
-    """The ensemble anew, when one part was trained now and the other is served for the same dataset."""
-    fitted = {one.recommender.name: one.recommender for one in trained}
-    parts = set(EnsembleRecommender.parts)
-    if "ensemble" in fitted or not parts & set(fitted):
-        return []
-    served = served_for(models_dir, dataset.content_hash)
-    if served is None or served.manifest is None or not parts <= set(fitted) | set(served.recommenders):
-        return []
-    before = served.manifest.recommenders.get("ensemble")
-    if before is None and "ensemble" not in read_section(TrainingPlan.section)["recommenders"]:
-        return []
-    recipe = {**(before.recipe if before else {}), **overrides.get("ensemble", {})}
-    ensemble = EnsembleRecommender(EnsembleConfig.default(**recipe))
-    ensemble.attach({**served.recommenders, **fitted})
-    ensemble.fit(dataset)
-    warnings.append(
-        f"The ensemble is put together from what is new and what is served, als_share "
-        f"{ensemble.config.als_share:g} as {'before' if before else 'configured'}, and not measured; "
-        "./train_all_models.sh chooses and measures it."
-    )
-    ranges = _score_range(ensemble, dataset, np.arange(dataset.n_users))
-    return [Trained(ensemble, asdict(ensemble.config), 0.0, peak_memory_mb(), score_range=ranges)]
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held, in MiB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def _score_range(recommender: Recommender, dataset: Dataset, users: Int64Array) -> dict[str, Any]:
-    """Of the first thousand of these users whom it can answer."""
-    histories = (dataset.history(int(user)) for user in users)
-    answerable = (history for history in histories if recommender.why_not(history) is None)
-    chosen = list(islice(answerable, MAX_SCORE_RANGE_USERS))
-    return score_range(recommender, chosen) if chosen else {}
-
-
-def _served_entries(models_dir: Path) -> Mapping[str, RecommenderEntry]:
-    """What the served release says of its recommenders; nothing when there is none that can be read."""
-    served = current_release_dir(models_dir)
-    if served is None:
-        return {}
-    try:
-        return Manifest.load(served / MANIFEST_FILE).recommenders
-    except ArtifactError as error:
-        logger.warning("served release not compared with reason=%s", error)
-        return {}
-
-
-def _compare_with_served(
-    entries: Mapping[str, RecommenderEntry], evaluations: Mapping[str, Evaluation]
-) -> list[str]:
-    """A warning for each recommender that measures worse than the served one did on its own data."""
-    warnings = []
-    for name, evaluation in evaluations.items():
-        metric = f"ndcg@{evaluation.k}"
-        before = entries[name].metrics.get("metrics", {}).get(metric) if name in entries else None
-        now = evaluation.metrics[metric]
-        if before is not None and now["mean"] < before["low"]:
-            warnings.append(
-                f"{name} measures worse than the served release: {metric} {now['mean']:.4f}, it had "
-                f"{before['mean']:.4f} (95 % from {before['low']:.4f}) on the data of its day."
-            )
-    return warnings
-
-
-def _log_experiment(logs_dir: Path, one: Trained, dataset: Dataset, version: str) -> None:
-    append_experiment(
-        logs_dir,
-        {
-            "recommender": one.recommender.name,
-            "release": version,
-            "dataset": dataset.content_hash[:12],
-            "parameters": one.recipe,
-            "metrics": one.metrics.get("metrics", {}),
-            "protocol": one.metrics.get("protocol"),
-            "chosen": one.chosen,
-            "seconds": one.seconds,
-        },
-    )
+def _log_experiment(logs_dir: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+    append_experiment(logs_dir, {**facts, "dataset": dataset.content_hash[:12]})
