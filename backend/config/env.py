@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,8 @@ class Settings:
     redis_url: str = field(repr=False)
     inference_url: str
     inference_api_key: str = field(repr=False)  # the first of the accepted keys; empty: none is sent
+    training_time_limit_s: int
+    training_memory_limit_mb: int  # 0: none
 
     @property
     def is_production(self) -> bool:
@@ -74,6 +77,10 @@ class Settings:
                 env, "INFERENCE_URL", schemes=("http", "https"), default="http://127.0.0.1:5001"
             ).rstrip("/"),
             inference_api_key=next(iter(_words(env, "INFERENCE_API_KEY")), ""),
+            training_time_limit_s=_whole(env, "TRAINING_TIME_LIMIT_S", default=12 * 3600, least=60),
+            training_memory_limit_mb=_whole(
+                env, "TRAINING_MEMORY_LIMIT_MB", default=_most_of_the_memory_mb(), least=0
+            ),
         )
         if is_production:
             _refuse_unsafe(settings)
@@ -115,6 +122,20 @@ def _boolean(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value.lower() not in BOOLEANS:
         raise SettingError(name, value, "true or false")
     return BOOLEANS[value.lower()]
+
+
+def _whole(env: Mapping[str, str], name: str, *, default: int, least: int) -> int:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    if not value.isdecimal() or int(value) < least:
+        raise SettingError(name, value, f"a whole number from {least:,}")
+    return int(value)
+
+
+def _most_of_the_memory_mb() -> int:
+    """Nine tenths of the machine's: what answers people must not be swapped out or killed for a training."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 // 2**20
 
 
 def _words(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ LOGS_DIR = paths.logs_dir()
 
 # A training is one task at a time on a queue of its own. Redis hands a task out again when it is
 # not acknowledged within the visibility timeout, so that must exceed the longest training.
-TRAINING_TIME_LIMIT_S = 12 * 3600
+TRAINING_TIME_LIMIT_S = ENV.training_time_limit_s
+TRAINING_MEMORY_LIMIT_MB = ENV.training_memory_limit_mb
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": TRAINING_TIME_LIMIT_S + 3600,
@@ -121,7 +122,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.beat:WholeSchedule"
 
 LOGGING = {
     "version": 1,

@@ -27,6 +27,14 @@ UPDATE recommendations_traininglease SET expires_at = clock_timestamp() + %(seco
 WHERE name = %(name)s AND fencing_token = %(token)s
 """
 
+HELD_SQL = """
+SELECT EXISTS (
+    SELECT FROM recommendations_traininglease
+    WHERE name = %(name)s AND expires_at > clock_timestamp()
+        AND (%(token)s::bigint IS NULL OR fencing_token = %(token)s)
+)
+"""
+
 
 class LeaseLostError(RecsysError):
     """Another process has taken over; whoever gets this must stop without writing."""
@@ -40,6 +48,13 @@ def take_lease(run_id: int) -> int | None:
         cursor.execute(TAKE_SQL, {"name": NAME, "run_id": run_id, "seconds": LEASE_S})
         row = cursor.fetchone()
     return row[0] if row else None
+
+
+def is_held(token: int | None = None) -> bool:
+    """Whether somebody holds the lease now; with a token, whether its holder does."""
+    with connection.cursor() as cursor:
+        cursor.execute(HELD_SQL, {"name": NAME, "token": token})
+        return bool(cursor.fetchone()[0])
 
 
 def renew_lease(token: int) -> None:

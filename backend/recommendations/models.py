@@ -11,9 +11,10 @@ class TrainingRun(models.Model):
     """One training, from the request to its outcome; the running process keeps it up to date."""
 
     class Trigger(models.TextChoices):
-        """Who asked: a person's run is published with a warning when worse, a scheduled one is not."""
+        """Who asked: a person's run is published with a warning when worse, one nobody watches is not."""
 
         SCHEDULED = "scheduled"
+        GROWTH = "growth"
         MANUAL = "manual"
         COMMAND = "command"
 
@@ -28,6 +29,8 @@ class TrainingRun(models.Model):
         CANCELLED = "cancelled"
 
     ALL = "all"
+    UNATTENDED = (Trigger.SCHEDULED, Trigger.GROWTH)
+    UNFINISHED = (Status.QUEUED, Status.RUNNING)
 
     kind = models.CharField(
         max_length=50,
@@ -91,9 +94,14 @@ class TrainingRun(models.Model):
         return f"{self.kind} run {self.pk} ({self.status})"
 
     @property
+    def is_unattended(self) -> bool:
+        """Nobody looks at what it says before it is served."""
+        return self.trigger in self.UNATTENDED
+
+    @property
     def is_finished(self) -> bool:
         """Nothing more will happen to it."""
-        return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
+        return self.status not in self.UNFINISHED
 
 
 class TrainingLease(models.Model):

@@ -1,4 +1,4 @@
-"""A training in a process of its own, under the lease."""
+"""A training in a process of its own, under the lease, watched: time, memory, and whether it is wanted."""
 
 from __future__ import annotations
 
@@ -6,22 +6,31 @@ import logging
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from typing import IO
+from pathlib import Path
 
 from django.conf import settings
 from django.db import OperationalError, connection
 
 from recommendations.lease import LeaseLostError, end_lease, renew_lease, take_lease
 from recommendations.models import TrainingRun
-from recommendations.services import fail_run, keep_log_tail, start_run
+from recommendations.services import (
+    asked_to_cancel,
+    cancel_running,
+    fail_run,
+    keep_log_tail,
+    report_run,
+    start_run,
+)
+from recsys.training.run_log import new_log_file, remove_old_logs
 
 logger = logging.getLogger(__name__)
 
+POLL_S = 0.5
 RENEW_EVERY_S = 10.0
-TERMINATE_TIMEOUT_S = 30.0
+TERMINATE_TIMEOUT_S = 5.0  # nothing of ours listens to SIGTERM, native code ends at once
 LOG_TAIL_BYTES = 8_000
+MIB_IN_KIB = 1024
 
 
 def train_under_lease(run: TrainingRun) -> bool:
@@ -33,47 +42,118 @@ def train_under_lease(run: TrainingRun) -> bool:
     if token is None:
         return False
     try:
-        start_run(run.pk, token)
-        _train_in_subprocess(run.pk, token)
+        if start_run(run.pk, token):
+            _train_in_subprocess(run, token)
     finally:
         end_lease(token)
     return True
 
 
-def _train_in_subprocess(run_id: int, token: int) -> None:
+def _train_in_subprocess(run: TrainingRun, token: int) -> None:
     """A fresh process: native threads and forks do not mix, and its memory is given back."""
-    command = [sys.executable, "manage.py", "run_training", str(run_id), "--fencing-token", str(token)]
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command, cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+    command = [sys.executable, "manage.py", "run_training", str(run.pk), "--fencing-token", str(token)]
+    try:
+        log_file = new_log_file(settings.LOGS_DIR, run.kind)
+        with log_file.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=settings.BASE_DIR,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+    except OSError as error:
+        reason = (
+            f"The log in {settings.LOGS_DIR} cannot be written ({error}); mend the folder and start again."
         )
-        try:
-            reason = _wait(process, token)
-        finally:
-            _terminate(process)
-        tail = _tail(output)
-    keep_log_tail(run_id, token, tail)
-    if reason or process.returncode:
-        fail_run(run_id, reason or _reason(process.returncode, tail), token=token)
+        fail_run(run.pk, reason, token=token)
+        return
+    watch = _Watch(run.pk, token, process, log_file)
+    try:
+        reason = watch.until_it_ends()
+    finally:
+        _terminate(process)
+    tail = watch.keep_log_tail()
+    remove_old_logs(settings.LOGS_DIR, run.kind)
+    if asked_to_cancel(run.pk):
+        cancel_running(run.pk, token)
+    elif reason or process.returncode:
+        fail_run(run.pk, reason or _reason(process.returncode, tail), token=token)
 
 
-def _wait(process: subprocess.Popen[bytes], token: int) -> str:
-    """Until it ends, keeping the lease; why it must be ended otherwise."""
-    deadline = time.monotonic() + settings.TRAINING_TIME_LIMIT_S
-    while time.monotonic() < deadline:
-        try:
-            process.wait(timeout=RENEW_EVERY_S)
-        except subprocess.TimeoutExpired:
+class _Watch:
+    """Holds the lease for a training process and ends it when it has to end."""
+
+    def __init__(self, run_id: int, token: int, process: subprocess.Popen[bytes], log_file: Path) -> None:
+        self._run_id, self._token, self._process, self._log_file = run_id, token, process, log_file
+        self._deadline = time.monotonic() + settings.TRAINING_TIME_LIMIT_S
+        self._renewed_at = time.monotonic()
+        self._log_size = -1
+
+    def until_it_ends(self) -> str:
+        """Why it must be ended; "" when it has ended by itself or was cancelled."""
+        report_run(self._run_id, self._token, log_file=self._log_file.name)
+        while time.monotonic() < self._deadline:
             try:
-                renew_lease(token)
-            except LeaseLostError as error:
-                return str(error)
-            except OperationalError as error:
-                logger.warning("lease not renewed token=%s reason=%s", token, error)
-                connection.close()
-        else:
+                self._process.wait(timeout=POLL_S)
+            except subprocess.TimeoutExpired:
+                too_large = self._memory_fault()
+                if too_large:
+                    return too_large
+                try:
+                    if asked_to_cancel(self._run_id):
+                        return ""
+                    self._tell()
+                except LeaseLostError as error:
+                    return str(error)
+                except OperationalError as error:
+                    logger.warning("training not watched token=%s reason=%s", self._token, error)
+                    connection.close()
+            else:
+                return ""
+        return (
+            f"It took longer than {settings.TRAINING_TIME_LIMIT_S / 3600:g} hours (TRAINING_TIME_LIMIT_S) "
+            "and was ended; allow more, or train smaller."
+        )
+
+    def keep_log_tail(self) -> str:
+        """What the process wrote last, into the run; returns it."""
+        tail = _tail(self._log_file)
+        keep_log_tail(self._run_id, self._token, tail)
+        return tail
+
+    def _tell(self) -> None:
+        """Keep the lease, and show what was written to the log."""
+        if time.monotonic() - self._renewed_at >= RENEW_EVERY_S:
+            renew_lease(self._token)
+            report_run(self._run_id, self._token)
+            self._renewed_at = time.monotonic()
+        size = _size(self._log_file)
+        if size != self._log_size:
+            self.keep_log_tail()
+            self._log_size = size
+
+    def _memory_fault(self) -> str:
+        limit_mb, used_mb = settings.TRAINING_MEMORY_LIMIT_MB, _memory_mb(self._process.pid)
+        if not limit_mb or used_mb <= limit_mb:
             return ""
-    return f"It took longer than {settings.TRAINING_TIME_LIMIT_S / 3600:g} hours and was ended."
+        return (
+            f"It held {used_mb:,} MiB, more than the {limit_mb:,} of TRAINING_MEMORY_LIMIT_MB, and was "
+            "ended; allow more, or train smaller (fewer factors, fewer recommenders)."
+        )
+
+
+def _memory_mb(pid: int) -> int:
+    """What the process alone holds: files it has mapped can be dropped at any time and do not count.
+
+    0 where the system has no /proc.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) // MIB_IN_KIB
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
@@ -86,13 +166,25 @@ def _terminate(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _tail(output: IO[bytes]) -> str:
-    size = output.seek(0, 2)
-    output.seek(max(size - LOG_TAIL_BYTES, 0))
-    return output.read().decode(errors="replace").replace("\x00", "").strip()
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(_size(path) - LOG_TAIL_BYTES, 0))
+            return log.read().decode(errors="replace").replace("\x00", "").strip()
+    except OSError as error:
+        return f"The log cannot be read: {error}"
 
 
 def _reason(status: int, tail: str) -> str:
+    if status == -signal.SIGKILL:
+        return (
+            "The process was ended by signal 9 (SIGKILL), as the system does when memory runs out; give the "
+            "machine more, or train smaller (fewer factors, fewer recommenders)."
+        )
     if status < 0:
         return f"The process was ended by signal {-status} ({signal.Signals(-status).name})."
     return tail.rpartition("\n")[2].strip() or f"The process ended with status {status}."

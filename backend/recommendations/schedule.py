@@ -2,55 +2,114 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 NAME = "Weekly training"
-TASK = "recommendations.tasks.retrain"
-SUNDAY_AT_3 = {
-    "minute": "0",
-    "hour": "3",
-    "day_of_week": "0",
-    "day_of_month": "*",
-    "month_of_year": "*",
-    "timezone": "UTC",
-}
-
-
 HEALING_NAME = "Healing of the live state"
-HEALING_TASK = "interactions.tasks.heal_live_state"
-HEALING_EVERY_S = 60
+GROWTH_NAME = "Training when the acts have grown"
+RECONCILING_NAME = "Reconciliation of training runs"
+NIGHTLY_NAME = "Nightly sync of the live state"
+CLEANING_NAME = "Clean-up of what trainings leave"
+
+EVERY_MINUTE_S = 60
+EVERY_TEN_MINUTES_S = 600
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the schedule: at an hour (UTC), of one day of the week or of each, or every so often.
+
+    A message of what is sent every so often is dropped when a busy worker did not come to it in time.
+    """
+
+    name: str
+    task: str
+    description: str
+    hour: int | None = None
+    day_of_week: str = "*"
+    every_s: int | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+ENTRIES = (
+    Entry(
+        NAME,
+        "recommendations.tasks.retrain",
+        "Exports the event log, trains, evaluates and publishes a release that is not worse.",
+        hour=3,
+        day_of_week="0",
+    ),
+    Entry(
+        GROWTH_NAME,
+        "recommendations.tasks.retrain_on_growth",
+        "Trains when the acts have grown by this many percent since the last export; 0 is off.",
+        every_s=EVERY_TEN_MINUTES_S,
+        kwargs={"percent": 0},
+    ),
+    Entry(
+        HEALING_NAME,
+        "interactions.tasks.heal_live_state",
+        "Writes to Redis again what could not be written while Redis was away.",
+        every_s=EVERY_MINUTE_S,
+    ),
+    Entry(
+        RECONCILING_NAME,
+        "recommendations.tasks.reconcile_runs",
+        "Ends runs whose worker is gone, and sends again those whose message was lost.",
+        every_s=EVERY_MINUTE_S,
+    ),
+    Entry(
+        NIGHTLY_NAME,
+        "recommendations.tasks.sync_live_state",
+        "Writes every live profile and the live catalogue to Redis again.",
+        hour=1,
+    ),
+    Entry(
+        CLEANING_NAME,
+        "recommendations.tasks.clean_up",
+        "Removes what killed trainings left, and logs past the last ten of each kind.",
+        hour=2,
+    ),
+)
 
 
 def create_missing_schedule(**_: Any) -> None:
     """An operator's edits stay; to stop a task, disable it."""
-    _create_missing_training()
-    _create_missing_healing()
+    there = set(PeriodicTask.objects.values_list("name", flat=True))
+    for entry in ENTRIES:
+        if entry.name not in there:
+            _create(entry)
 
 
-def _create_missing_healing() -> None:
-    """Every minute; one that a busy worker did not come to within the minute is dropped."""
-    if not PeriodicTask.objects.filter(name=HEALING_NAME).exists():
-        every, _ = IntervalSchedule.objects.get_or_create(
-            every=HEALING_EVERY_S, period=IntervalSchedule.SECONDS
-        )
-        PeriodicTask.objects.create(
-            name=HEALING_NAME,
-            task=HEALING_TASK,
-            interval=every,
-            expire_seconds=HEALING_EVERY_S,
-            description="Writes to Redis again what could not be written while Redis was away.",
-        )
+def _create(entry: Entry) -> None:
+    when = {"interval": _interval(entry.every_s)} if entry.every_s else {"crontab": _crontab(entry)}
+    PeriodicTask.objects.create(
+        name=entry.name,
+        task=entry.task,
+        description=entry.description,
+        kwargs=json.dumps(entry.kwargs),
+        expire_seconds=entry.every_s,
+        **when,
+    )
 
 
-def _create_missing_training() -> None:
-    """Sunday 03:00 UTC."""
-    if not PeriodicTask.objects.filter(name=NAME).exists():
-        crontab = CrontabSchedule.objects.filter(**SUNDAY_AT_3).first()
-        PeriodicTask.objects.create(
-            name=NAME,
-            task=TASK,
-            crontab=crontab or CrontabSchedule.objects.create(**SUNDAY_AT_3),
-            description="Exports the event log, trains, evaluates and publishes a release.",
-        )
+def _interval(every_s: int) -> IntervalSchedule:
+    interval, _ = IntervalSchedule.objects.get_or_create(every=every_s, period=IntervalSchedule.SECONDS)
+    return interval
+
+
+def _crontab(entry: Entry) -> CrontabSchedule:
+    """An own one for each: who edits a shared one would move another task too."""
+    return CrontabSchedule.objects.create(
+        minute="0",
+        hour=str(entry.hour),
+        day_of_week=entry.day_of_week,
+        day_of_month="*",
+        month_of_year="*",
+        timezone="UTC",
+    )

@@ -12,12 +12,11 @@ from interactions.export import export_als_dataset
 from recommendations.models import TrainingRun
 from recommendations.plans import training_plan
 from recommendations.releases import published_by
-from recommendations.services import report_run, succeed_run
+from recommendations.services import refuse_run, report_run, succeed_run
 from recsys.datasets.user_items import Dataset, load_dataset
 from recsys.errors import UnavailableError
 from recsys.progress import StagedProgress
 from recsys.training.pipeline import TrainingResult, train_and_publish
-from recsys.training.run_log import run_log
 from recsys.types import ProgressReport
 from startups.live_catalogue import sync_live_catalogue
 
@@ -50,7 +49,7 @@ class RunProgress:
 
 
 def train_run(run: TrainingRun, token: int) -> None:
-    """Export, train, evaluate, publish.
+    """Export, train, evaluate, ask the gate, publish.
 
     Raises:
         ConfigError: a hyper-parameter cannot work.
@@ -59,20 +58,39 @@ def train_run(run: TrainingRun, token: int) -> None:
         LeaseLostError: another process has taken over.
     """
     stages = StagedProgress(RunProgress(run.pk, token), SHARES)
-    with run_log(settings.LOGS_DIR, run.kind):
-        export_als_dataset(output_dir=settings.DATASET_DIR, progress=stages.within("export"))
-        dataset = load_dataset(settings.DATASET_DIR)
-        report_run(run.pk, token, dataset=_dataset_facts(dataset))
-        result = train_and_publish(
-            dataset,
-            settings.MODELS_DIR,
-            training_plan(run.kind, run.parameters),
-            logs_dir=settings.LOGS_DIR,
-            progress=stages.within("training"),
-            on_switch=published_by(run, token),
-        )
-        _tell_live_catalogue()
-    succeed_run(run.pk, token, release=result.version, metrics=_metrics(result), reason=_warnings(result))
+    plan = training_plan(run.kind, run.parameters)
+    export_als_dataset(output_dir=settings.DATASET_DIR, progress=stages.within("export"))
+    dataset = load_dataset(settings.DATASET_DIR)
+    report_run(run.pk, token, dataset=_dataset_facts(dataset))
+    result = train_and_publish(
+        dataset,
+        settings.MODELS_DIR,
+        plan,
+        logs_dir=settings.LOGS_DIR,
+        gated=run.is_unattended,
+        progress=stages.within("training", shows_its_stages=True),
+        on_switch=published_by(run, token),
+    )
+    learned = {
+        "metrics": {name: evaluation.to_json() for name, evaluation in result.evaluations.items()},
+        "gate": result.verdict.to_json(),
+        "learning_curves": dict(result.learning_curves),
+    }
+    if not result.version:
+        refuse_run(run.pk, token, reason=_refusal(result), **learned)
+        return
+    _tell_live_catalogue()
+    succeed_run(run.pk, token, release=result.version, reason=_remarks(result), **learned)
+
+
+def _refusal(result: TrainingResult) -> str:
+    reasons = ["Refused, what was served still is:", *result.verdict.faults, *_remarks(result).splitlines()]
+    return "\n".join(reasons)
+
+
+def _remarks(result: TrainingResult) -> str:
+    """Warnings, and what the gate could not look at."""
+    return "\n".join((*result.warnings, *result.verdict.notes))
 
 
 def _tell_live_catalogue() -> None:
@@ -84,13 +102,6 @@ def _tell_live_catalogue() -> None:
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    kept = ("counts", "density", "weights", "watermark", "exported_at")
-    return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
-
-
-def _metrics(result: TrainingResult) -> dict[str, Any]:
-    return {name: evaluation.to_json() for name, evaluation in result.evaluations.items()}
-
-
-def _warnings(result: TrainingResult) -> str:
-    return "\n".join(result.warnings)
+    kept = ("acts", "counts", "density", "weights", "watermark", "exported_at")
+    facts = {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
+    return {**facts, "hash": dataset.content_hash}

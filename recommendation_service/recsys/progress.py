@@ -34,17 +34,21 @@ class StagedProgress:
             start = end
         self._started = time.monotonic()
 
-    def update(self, stage: str, done: float = 0.0, **facts: float) -> None:
-        """Report `done` (0 to 1) of a stage."""
+    def update(self, stage: str, done: float = 0.0, *, shown: str = "", **facts: float) -> None:
+        """Report `done` (0 to 1) of a stage, under its name or as `shown`."""
         start, end = self._span[stage]
         fraction = start + (end - start) * min(max(done, 0.0), 1.0)
-        self._callback(ProgressReport(stage, fraction, self._seconds_left(fraction), facts))
+        self._callback(ProgressReport(shown or stage, fraction, self._seconds_left(fraction), facts))
 
-    def within(self, stage: str) -> ProgressCallback:
-        """A callback whose whole is this one stage: hand it to the code that does the stage."""
+    def within(self, stage: str, *, shows_its_stages: bool = False) -> ProgressCallback:
+        """A callback whose whole is this one stage: hand it to the code that does the stage.
+
+        With `shows_its_stages` what that code calls its own stages is reported, not this one's name.
+        """
 
         def report_within(report: ProgressReport) -> None:
-            self.update(stage, report.fraction, **report.facts)
+            shown = report.stage if shows_its_stages else stage
+            self.update(stage, report.fraction, shown=shown, **report.facts)
 
         return report_within
 

@@ -16,6 +16,15 @@ def test_stages_add_up_to_one_by_their_shares() -> None:
     assert [(report.stage, report.fraction) for report in reports] == [("fit", 0.375), ("publish", 0.875)]
 
 
+def test_the_stages_of_a_part_can_be_shown_by_their_own_names() -> None:
+    reports: list[ProgressReport] = []
+    stages = StagedProgress(reports.append, {"fit": 3, "publish": 1})
+
+    stages.within("publish", shows_its_stages=True)(ProgressReport("writing", 0.5))
+
+    assert [(report.stage, report.fraction) for report in reports] == [("writing", 0.875)]
+
+
 def test_seconds_left_are_told_once_there_is_something_to_go_by() -> None:
     reports: list[ProgressReport] = []
     stages = StagedProgress(reports.append, {"fit": 1})

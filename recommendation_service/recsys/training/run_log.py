@@ -21,8 +21,7 @@ def run_log(logs_dir: Path, kind: str) -> Iterator[Path]:
 
     An error that ends the block is its last entry.
     """
-    logs_dir.mkdir(parents=True, exist_ok=True)
-    path = logs_dir / f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}.log"
+    path = new_log_file(logs_dir, kind)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(LINE))
     root = logging.getLogger()
@@ -40,5 +39,16 @@ def run_log(logs_dir: Path, kind: str) -> Iterator[Path]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
-        for old in sorted(logs_dir.glob(f"{kind}-*.log"))[:-KEPT_RUNS]:
-            old.unlink(missing_ok=True)
+        remove_old_logs(logs_dir, kind)
+
+
+def new_log_file(logs_dir: Path, kind: str) -> Path:
+    """A name for the log of a run of this kind; the folder is there, the file is not."""
+    logs_dir.mkdir(parents=True, exist_ok=True)
+    return logs_dir / f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}.log"
+
+
+def remove_old_logs(logs_dir: Path, kind: str) -> None:
+    """Keep the last ten of a kind."""
+    for old in sorted(logs_dir.glob(f"{kind}-[0-9]*.log"))[:-KEPT_RUNS]:
+        old.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import signal
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,6 +15,8 @@ from recommendations.process import train_under_lease
 from recommendations.services import fail_run
 from recommendations.training import train_run
 from recsys.errors import RecsysError
+
+logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -59,6 +62,7 @@ def _train(run: TrainingRun, token: int) -> None:
     except LeaseLostError as error:
         raise CommandError(str(error)) from error
     except RecsysError as error:
+        logger.exception("training failed run=%s", run.pk)
         fail_run(run.pk, str(error), token=token)
         raise CommandError(str(error)) from error
 
