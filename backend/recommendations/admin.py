@@ -24,8 +24,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from recommendations.models import ReleaseChange, TrainingRun
 from recommendations.plans import training_plan
+from recommendations.schedule import comes_round, faults_of_task
 from recommendations.services import request_training
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, InvalidRequestError
 from recsys.recommenders.table import RECOMMENDERS
 
 STATUS_LABELS = {
@@ -123,13 +124,18 @@ class TrainingRunAdmin(ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: TrainingRun, form: forms.ModelForm, change: bool) -> None:
-        """Queue it."""
-        run = request_training(
-            trigger=TrainingRun.Trigger.MANUAL,
-            started_by=request.user,
-            kind=obj.kind,
-            parameters=obj.parameters,
-        )
+        """Queue it, or lead to the run that does the same already."""
+        try:
+            run = request_training(
+                trigger=TrainingRun.Trigger.MANUAL,
+                started_by=request.user,
+                kind=obj.kind,
+                parameters=obj.parameters,
+            )
+        except InvalidRequestError as error:
+            obj.pk = error.detail["run"]
+            self.message_user(request, str(error), messages.ERROR)
+            return
         obj.pk = run.pk
         self.message_user(request, "The training is queued; this page shows how far it is.", messages.INFO)
 
@@ -228,6 +234,14 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelectWidget()
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse here what would fail, or do nothing, each time beat sends it."""
+        data = super().clean()
+        if not self.errors:
+            for name, message in faults_of_task(data["task"], data["args"], data["kwargs"]).items():
+                self.add_error(name, message)
+        return data
+
 
 admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule])
 
@@ -244,9 +258,30 @@ class IntervalScheduleAdmin(ModelAdmin):
     """Every so often."""
 
 
+class CrontabScheduleForm(forms.ModelForm):
+    """A crontab that comes round."""
+
+    def clean(self) -> dict[str, Any]:
+        """Fields that are right one by one may name a day that no year has: beat would stop at it."""
+        data = super().clean()
+        if not self.errors and not comes_round(CrontabSchedule(**data)):
+            self.add_error("day_of_month", "No year has such a day: change the day or the month.")
+        return data
+
+
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
     """At times as in a crontab."""
+
+    form = CrontabScheduleForm
+
+    @display(description="In words")
+    def human_readable(self, crontab: CrontabSchedule) -> str:
+        """Nothing while its fields are wrong: the form shows what is wrong with them."""
+        try:
+            return crontab.human_readable
+        except ValueError:
+            return "-"
 
 
 @admin.register(SolarSchedule)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery import current_app
+from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 NAME = "Weekly training"
@@ -113,3 +116,33 @@ def _crontab(entry: Entry) -> CrontabSchedule:
         month_of_year="*",
         timezone="UTC",
     )
+
+
+def comes_round(crontab: CrontabSchedule) -> bool:
+    """Whether there is a next time at all."""
+    try:
+        crontab.schedule.remaining_estimate(timezone.now())
+    except (ValueError, RuntimeError):  # celery 5.7 refuses to make it, earlier ones search for ever
+        return False
+    return True
+
+
+def faults_of_task(task_name: str, args: str, kwargs: str) -> dict[str, str]:
+    """Field -> what is wrong with it: a task nobody knows, or arguments that it does not take."""
+    current_app.loader.import_default_modules()
+    task = current_app.tasks.get(task_name)
+    if task is None:
+        return {"task": f"There is no task {task_name}; choose a registered one."}
+    given, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
+    if not isinstance(given, list):
+        return {"args": "Give a list, such as []."}
+    if not isinstance(named, dict):
+        return {"kwargs": 'Give an object, such as {"percent": 20}.'}
+    try:
+        inspect.signature(task.run).bind(*given, **named)
+    except TypeError as error:
+        return {"kwargs": f"{task_name} does not take these arguments: {error}."}
+    percent = named.get("percent", 0)
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or percent < 0:
+        return {"kwargs": f"percent is {percent!r}; give a number from 0 (off), such as 20."}
+    return {}

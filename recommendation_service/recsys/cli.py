@@ -1,4 +1,4 @@
-"""recsys train | tune | benchmark | import | precompute | releases | promote | rollback.
+"""recsys train | tune | benchmark | import | precompute | releases | best | promote | rollback.
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
@@ -8,6 +8,7 @@ recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
+recsys best                               the best kept version of each recommender by NDCG@10
 recsys promote VERSION                    serve a kept release
 recsys rollback                           serve the newest release older than the served one
 """
@@ -311,6 +312,9 @@ def _add_releases(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = commands.add_parser("releases", help="the kept releases, the newest first")
     parser.set_defaults(run=_list_releases)
     add_models_flag(parser)
+    parser = commands.add_parser("best", help="the best kept version of each recommender, one JSON line each")
+    parser.set_defaults(run=_list_best)
+    add_models_flag(parser)
     parser = commands.add_parser("promote", help="serve a kept release, verified first")
     parser.add_argument("version")
     parser.set_defaults(run=_promote)
@@ -326,6 +330,14 @@ def _list_releases(options: argparse.Namespace) -> None:
     for one in kept_releases(options.models_dir):
         state = one.fault or ", ".join((one.manifest or {})["recommenders"])
         print(f"{'*' if one.is_served else ' '} {one.version}  {state}")
+
+
+def _list_best(options: argparse.Namespace) -> None:
+    from recsys.artifacts.promote import kept_releases
+    from recsys.experiments.registry import best_versions
+
+    for one in best_versions(kept_releases(options.models_dir)).values():
+        print(one.to_json())
 
 
 def _promote(options: argparse.Namespace) -> None:

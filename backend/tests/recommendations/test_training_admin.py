@@ -59,3 +59,15 @@ def test_a_run_is_for_reading(staff: Client) -> None:
     run.refresh_from_db()
     assert (run.status, run.release) == (TrainingRun.Status.RUNNING, "")
     assert staff.post(reverse("admin:recommendations_trainingrun_delete", args=[run.pk])).status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pressing_twice_leads_to_the_run_that_is_queued_already(staff: Client, redis: Redis) -> None:
+    staff.post(reverse(ADD), {"kind": "als", "parameters": "{}"})
+    run = TrainingRun.objects.get()
+
+    response = staff.post(reverse(ADD), {"kind": "als", "parameters": "{}"}, follow=True)
+
+    assert TrainingRun.objects.count() == 1
+    assert f"Run {run.pk} does the same and is queued" in response.content.decode()
+    assert redis.llen("train") == 1
