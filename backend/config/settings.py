@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "startups",
     "interactions",
     "recommendations",
+    "dashboard",
 ]
 
 MIDDLEWARE = [

@@ -9,6 +9,11 @@ def _link(title: str, icon: str, model: str) -> dict[str, object]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist")}
 
 
+def _page(title: str, icon: str, name: str) -> dict[str, object]:
+    link = reverse_lazy(f"dashboard:{name}")
+    return {"title": title, "icon": icon, "link": link, "permission": "dashboard.pages.may_view"}
+
+
 UNFOLD = {
     "SITE_TITLE": SITE_TITLE,
     "SITE_HEADER": SITE_TITLE,
@@ -18,6 +23,16 @@ UNFOLD = {
         "show_search": True,
         "show_all_applications": False,
         "navigation": [
+            {
+                "title": "Dashboard",
+                "items": [
+                    _page("Overview", "monitoring", "overview"),
+                    _page("Models", "trophy", "models"),
+                    _page("Runs", "play_circle", "runs"),
+                    _page("Data", "database", "data"),
+                    _page("Explorer", "travel_explore", "explorer"),
+                ],
+            },
             {
                 "title": "What people do",
                 "separator": True,

@@ -67,8 +67,9 @@ def test_everything_of_ours_has_a_row_in_these_tests(staff: Client) -> None:
 
 
 def test_the_sidebar_leads_to_every_model(staff: Client) -> None:
-    front = staff.get(reverse("admin:index"))
+    front = staff.get(reverse("admin:index"), follow=True)
 
+    assert front.redirect_chain == [(reverse("dashboard:overview"), 302)]
     assert front.status_code == 200
     links = set(re.findall(r'href="(/admin/[^"]+)"', front.content.decode()))
     assert {page(model, "changelist") for model in MODELS} <= links
@@ -76,7 +77,7 @@ def test_the_sidebar_leads_to_every_model(staff: Client) -> None:
 
 def test_pages_load_nothing_from_elsewhere(staff: Client) -> None:
     for address in (
-        reverse("admin:index"),
+        reverse("dashboard:overview"),
         page(UserInteraction, "changelist"),
         page(UserInteraction, "add"),
     ):

@@ -1,0 +1,1 @@
+"""The operators' dashboard: what the system does, learns and answers."""

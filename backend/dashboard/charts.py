@@ -1,0 +1,97 @@
+"""What a chart shows; `charts.js` draws it and `_chart.html` puts words and a table around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Value = float | None  # None: not measured, which is not zero
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One colour of a chart: a value for each of its labels."""
+
+    name: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart with everything that a reader needs to understand it.
+
+    Args:
+        id: unique on its page; letters, digits and hyphens.
+        title: what is shown.
+        unit: of the values, such as "events a day".
+        definition: how the values come about, in a sentence or two; shown on hover and on focus.
+        labels: one for each place on the horizontal axis.
+        series: each with as many values as there are labels.
+        kind: bars, or lines with a gap where nothing was measured.
+        stacked: the series add up.
+        x_title: what the labels are.
+        log_y: a logarithmic vertical axis; zeros then stay invisible.
+        empty: why there is nothing to see and what changes that; shown in place of an empty chart.
+        summary: the chart in a sentence, for whoever cannot see it.
+        precision: decimals of the values in the table and the tooltip.
+    """
+
+    id: str
+    title: str
+    unit: str
+    definition: str
+    labels: Sequence[str]
+    series: Sequence[Series]
+    kind: Literal["bar", "line"] = "bar"
+    stacked: bool = False
+    x_title: str = ""
+    log_y: bool = False
+    empty: str = "Nothing has been measured yet."
+    summary: str = ""
+    precision: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing but gaps and zeros."""
+        return not any(value for series in self.series for value in series.values)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What `charts.js` reads."""
+        return {
+            "kind": self.kind,
+            "stacked": self.stacked,
+            "logY": self.log_y,
+            "xTitle": self.x_title,
+            "yTitle": self.unit,
+            "precision": self.precision,
+            "labels": list(self.labels),
+            "series": [{"name": each.name, "values": list(each.values)} for each in self.series],
+        }
+
+    @property
+    def data_id(self) -> str:
+        """Of the script element that holds `data`."""
+        return f"{self.id}-data"
+
+    @property
+    def rows(self) -> Iterator[tuple[str, list[str]]]:
+        """The table: a label and its values as text, the newest or highest last as in the chart."""
+        for place, label in enumerate(self.labels):
+            yield label, [self._as_text(each.values[place]) for each in self.series]
+
+    def _as_text(self, value: Value) -> str:
+        return "-" if value is None else f"{value:,.{self.precision}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One figure with its name; `state` colours it: good, warning or bad."""
+
+    title: str
+    value: str
+    definition: str
+    note: str = ""
+    state: Literal["", "good", "warning", "bad"] = ""
+    href: str = ""

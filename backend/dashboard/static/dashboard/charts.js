@@ -1,0 +1,120 @@
+/* Draws every <canvas data-chart="ID"> from the JSON in the script element ID, with unfold's Chart.js.
+   Colours are read from the stylesheet and read again when the theme changes. */
+"use strict";
+
+(() => {
+  const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
+  const POINTS = ["circle", "rect", "triangle", "rectRot", "cross", "star", "crossRot", "dash"];
+  const drawn = new Map();
+
+  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function asNumber(precision) {
+    const format = new Intl.NumberFormat("en", { maximumFractionDigits: precision });
+    return (value) => (value === null || value === undefined ? "not measured" : format.format(value));
+  }
+
+  function dataset(series, place, chart) {
+    const colour = variable(`--dash-${(place % 8) + 1}`);
+    const common = { label: series.name, data: series.values, backgroundColor: colour, borderColor: colour };
+    if (chart.kind === "bar") {
+      return { ...common, maxBarThickness: 40 };
+    }
+    const sparse = chart.labels.length <= 40;
+    return {
+      ...common,
+      borderDash: DASHES[place % DASHES.length],
+      borderWidth: 2,
+      pointRadius: sparse ? 3 : 1,
+      pointStyle: POINTS[place % POINTS.length],
+      spanGaps: false,
+    };
+  }
+
+  function options(chart) {
+    const text = variable("--dash-text");
+    const line = variable("--dash-line");
+    const format = asNumber(chart.precision);
+    const title = (words) => ({ display: Boolean(words), text: words, color: text });
+    return {
+      animation: false,
+      maintainAspectRatio: false,
+      responsive: true,
+      interaction: { mode: "index", intersect: false },
+      plugins: {
+        legend: {
+          display: chart.series.length > 1,
+          position: "bottom",
+          labels: { color: text, boxWidth: 12, usePointStyle: chart.kind === "line" },
+        },
+        tooltip: {
+          callbacks: { label: (item) => `${item.dataset.label}: ${format(item.raw)} ${chart.yTitle}` },
+        },
+      },
+      scales: {
+        x: {
+          stacked: chart.stacked,
+          title: title(chart.xTitle),
+          ticks: { color: text, maxRotation: 45, autoSkipPadding: 12 },
+          grid: { display: false },
+          border: { color: line },
+        },
+        y: {
+          type: chart.logY ? "logarithmic" : "linear",
+          beginAtZero: true,
+          stacked: chart.stacked,
+          title: title(chart.yTitle),
+          ticks: { color: text, maxTicksLimit: 6, callback: (value) => asNumber(3)(value) },
+          grid: { color: line },
+          border: { display: false },
+        },
+      },
+    };
+  }
+
+  function draw(canvas) {
+    const chart = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
+    drawn.get(canvas)?.destroy();
+    Chart.defaults.font.family = "Inter";
+    drawn.set(
+      canvas,
+      new Chart(canvas, {
+        type: chart.kind,
+        data: {
+          labels: chart.labels,
+          datasets: chart.series.map((series, place) => dataset(series, place, chart)),
+        },
+        options: options(chart),
+      })
+    );
+  }
+
+  function drawWithin(root) {
+    root.querySelectorAll("canvas[data-chart]").forEach(draw);
+  }
+
+  function drawAll() {
+    drawWithin(document);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    drawAll();
+    new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["class"] });
+  });
+  // Parts of a page that htmx brings hold charts too.
+  document.addEventListener("htmx:afterSettle", (event) => {
+    for (const [canvas, chart] of drawn) {
+      if (!canvas.isConnected) {
+        chart.destroy();
+        drawn.delete(canvas);
+      }
+    }
+    drawWithin(event.target);
+  });
+  // A definition that covers something goes away with Escape.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && document.activeElement?.matches(".dash-definition-button")) {
+      document.activeElement.blur();
+    }
+  });
+})();

@@ -1,0 +1,25 @@
+"""The dashboard's addresses, among the admin's."""
+
+from django.contrib import admin
+from django.urls import path
+
+from dashboard.data_page import data
+from dashboard.explorer import explorer, explorer_startup, explorer_user
+from dashboard.models_page import models
+from dashboard.overview_page import front_page, overview
+from dashboard.pages import for_staff
+from dashboard.runs_page import run, runs
+
+app_name = "dashboard"
+
+urlpatterns = [
+    path("", admin.site.admin_view(front_page), name="front"),
+    path("overview/", for_staff(overview), name="overview"),
+    path("data/", for_staff(data), name="data"),
+    path("models/", for_staff(models), name="models"),
+    path("runs/", for_staff(runs), name="runs"),
+    path("runs/<int:pk>/", for_staff(run), name="run"),
+    path("explorer/", for_staff(explorer), name="explorer"),
+    path("explorer/users/<uuid:pk>/", for_staff(explorer_user), name="explorer_user"),
+    path("explorer/startups/<uuid:pk>/", for_staff(explorer_startup), name="explorer_startup"),
+]

@@ -1,0 +1,19 @@
+"""People who look at the dashboard."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from testing import Make
+
+
+@pytest.fixture
+def viewer(make_user: Make) -> Client:
+    """Staff with the permission to view trainings, and no other."""
+    user = make_user(username="viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_trainingrun"))
+    client = Client()
+    client.force_login(user)
+    return client
