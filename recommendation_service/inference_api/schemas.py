@@ -53,7 +53,7 @@ class Steered(ListQuery):
         description="0: the plain list. Above, startups give way to others that suit less and are less like "
         "those before them; at 1 likeness alone counts.",
     )
-    method: Literal["content", "als", "ensemble", "popularity"] | None = Field(
+    method: Literal["content", "als", "two_tower", "ensemble", "popularity"] | None = Field(
         default=None,
         description="Ask this recommender alone, whatever the user did; an error if it cannot answer. No "
         "other fills up the list, and no place is kept for new startups.",

@@ -21,6 +21,7 @@ from recsys.serving.served import Served
 from recsys.types import BoolArray, Int32Array
 
 METHODS = ("ensemble", "als", "content", "popularity")  # each hands down to the next
+FORCED_METHODS = (*METHODS, "two_tower")  # what a caller can ask for by name
 MAX_LIMIT = 100
 MAX_EXCLUDED = 1000
 MAX_VALUES = 100  # of one filter
@@ -65,8 +66,8 @@ class Steering:
             _check_number(field, len(self.values_of(field)))
         if not 0 <= self.diversity <= 1:
             raise InvalidRequestError(f"diversity is {self.diversity}; give a number from 0 to 1.")
-        if self.method is not None and self.method not in METHODS:
-            raise InvalidRequestError(f"method is {self.method!r}; there are {', '.join(METHODS)}.")
+        if self.method is not None and self.method not in FORCED_METHODS:
+            raise InvalidRequestError(f"method is {self.method!r}; there are {', '.join(FORCED_METHODS)}.")
 
     def values_of(self, field: str) -> Sequence[str]:
         """The values asked for of one of CODED_FIELDS."""

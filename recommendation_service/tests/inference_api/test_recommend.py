@@ -148,7 +148,8 @@ def test_rules_of_the_service_are_settings(
 
 
 def test_a_method_can_be_forced(client: FlaskClient) -> None:
-    assert client.get("/recommend?user_id=anna&method=content").json["method_used"] == "content"
+    for method in ("content", "two_tower"):
+        assert client.get(f"/recommend?user_id=anna&method={method}").json["method_used"] == method
 
 
 def test_a_forced_method_that_cannot_answer_is_an_error(

@@ -161,7 +161,7 @@ def test_the_recommendation_id_tells_release_and_method_and_is_new_each_time(
 def everything_offered(router: Router, user_id: str) -> set[str]:
     """Over every method, as long a list as there is."""
     offered: set[str] = set()
-    for method in (None, "ensemble", "als", "content", "popularity"):
+    for method in (None, "ensemble", "als", "two_tower", "content", "popularity"):
         offered |= set(ids(router.recommend(user_id, Steering(limit=100, method=method))))
     return offered
 
@@ -443,7 +443,7 @@ def test_the_reason_says_what_was_done(router: Router, act: Callable, type_mask:
 def test_a_dislike_is_never_given_as_a_reason(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:6], dislikes=ROBOTICS[:6])
     named = {f"Firm {int(startup_id[1:])}" for startup_id in FINTECH[:6]}
-    for method in ("als", "content", "ensemble"):
+    for method in ("als", "content", "two_tower", "ensemble"):
         for startup in router.recommend("anna", Steering(limit=100, method=method)).startups:
             if startup.reason.startswith("Because"):
                 assert startup.reason.removeprefix("Because you liked ") in named
@@ -646,7 +646,7 @@ def test_somebody_who_opted_out_gets_what_is_popular_and_nothing_personal(
 
 def test_a_forced_method_answers_whatever_the_count(router: Router, act: Callable) -> None:
     act("anna", FINTECH[:1])
-    for method in ("ensemble", "als", "content", "popularity"):
+    for method in ("ensemble", "als", "two_tower", "content", "popularity"):
         answer = router.recommend("anna", Steering(method=method))
         assert answer.method_used == method
         assert {startup.source for startup in answer.startups} == {method}
@@ -657,6 +657,7 @@ def test_a_forced_method_answers_whatever_the_count(router: Router, act: Callabl
     [
         ("ensemble", "ensemble cannot answer: no positive act"),
         ("als", "als cannot answer: no positive act"),
+        ("two_tower", "two_tower cannot answer: no positive act"),
     ],
 )
 def test_a_forced_method_that_cannot_answer_is_told_not_replaced(
@@ -672,6 +673,8 @@ def test_a_forced_method_that_was_not_trained_is_told_not_replaced(
     act("anna", FINTECH)
     with pytest.raises(InvalidRequestError, match="ensemble cannot answer: two_tower not trained"):
         router_without_two_tower.recommend("anna", Steering(method="ensemble"))
+    with pytest.raises(InvalidRequestError, match="two_tower cannot answer: two_tower not trained"):
+        router_without_two_tower.recommend("anna", Steering(method="two_tower"))
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])
