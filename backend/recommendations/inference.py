@@ -34,20 +34,71 @@ class InferenceClient:
             UnavailableError: it does not answer, or not as it should.
         """
         # In a body: no address holds as many excludes as a list may have.
-        answer = self._post("/recommend", {"user_id": user_id, **options})
-        if "startups" not in answer:
+        return self._ask("POST", "/recommend", "startups", json={"user_id": user_id, **options})
+
+    def similar(self, startup_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The startups most like one; `method` in the options asks one model alone.
+
+        Raises:
+            InvalidRequestError: the startup is not known there, or the model cannot compare it.
+            UnavailableError: as for `recommend`.
+        """
+        return self._ask("GET", "/similar", "startups", params={"startup_id": startup_id, **options})
+
+    def audience(self, startup_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The users most likely to act on a startup.
+
+        Raises:
+            InvalidRequestError: the startup is not known there.
+            UnavailableError: as for `recommend`.
+        """
+        return self._ask("GET", "/audience", "users", params={"startup_id": startup_id, **options})
+
+    def explain(self, user_id: str, startup_id: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Where a startup stands for a user, and what its score is made of.
+
+        Raises:
+            InvalidRequestError: the startup is not known there, or the method asked for cannot answer.
+            UnavailableError: as for `recommend`.
+        """
+        asked = {"user_id": user_id, "startup_id": startup_id, **options}
+        return self._ask("GET", "/explain", "acts", params=asked)
+
+    def ready(self) -> dict[str, Any]:
+        """Which release it serves, by which recommenders, and whether it reaches the live store.
+
+        Raises:
+            UnavailableError: it does not answer, or serves no release.
+        """
+        return self._ask("GET", "/health/ready", "model_version")
+
+    def metrics(self) -> str:
+        """What it counted of answers and latencies, in the text format of Prometheus.
+
+        Raises:
+            UnavailableError: it does not answer, or not as it should.
+        """
+        response = self._send("GET", "/metrics")
+        if response.status_code != HTTPStatus.OK:
+            self._answer(response)
+            raise self._not_ours()
+        return response.text
+
+    def _ask(self, method: str, path: str, expected: str, **asked: Any) -> dict[str, Any]:
+        """The answer, which must have the field `expected`: else it is of another service."""
+        answer = self._answer(self._send(method, path, **asked))
+        if expected not in answer:
             raise self._not_ours()
         return answer
 
-    def _post(self, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _send(self, method: str, path: str, **asked: Any) -> httpx.Response:
         try:
-            response = self._http.post(path, json=dict(asked), headers={HEADER: current_request_id()})
+            return self._http.request(method, path, headers={HEADER: current_request_id()}, **asked)
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"The inference service at {self._base_url} does not answer ({type(error).__name__}); "
                 "start it (gunicorn inference_api.wsgi:app), or correct INFERENCE_URL."
             ) from error
-        return self._answer(response)
 
     def _answer(self, response: httpx.Response) -> dict[str, Any]:
         try:

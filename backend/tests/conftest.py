@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 from redis import Redis
+from running_site import ROOT, serve, wait_until_up
 
 from accounts.models import User
 from accounts.services import create_api_key
 from config.redis_client import redis_client
+from interactions.demo import seed_demo
+from recommendations.inference import inference_client
+from recsys.datasets.synthetic.world import build_dataset, make_world
+from recsys.training.pipeline import TrainingPlan, train_and_publish
 from startups.models import Startup
 from testing import Api, Make
+
+WORLD = {"n_users": 80, "n_startups": 60, "seed": 3, "preset": "dense"}
+WORLD_NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SMALL_MODELS = {
+    "als": {"factors": 8, "iterations": 3},
+    "content": {"dimensions": 16},
+    "two_tower": {"dimensions": 8, "epochs": 2},
+}
 
 
 @pytest.fixture
@@ -78,3 +95,35 @@ def person(make_user: Make) -> tuple[User, Api]:
     token = "t" * 32
     client.cookies["csrftoken"] = token
     return user, Api(client, {"X-CSRFToken": token})
+
+
+@pytest.fixture(scope="session")
+def inference_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The inference service under gunicorn, serving models of the demo world; reads the run's Redis."""
+    folder = tmp_path_factory.mktemp("inference")
+    world = make_world(**WORLD, now_s=WORLD_NOW.timestamp())
+    names = ("popularity", "content", "als", "two_tower", "ensemble")
+    plan = TrainingPlan.default(recommenders=names, overrides=SMALL_MODELS)
+    train_and_publish(build_dataset(world), folder / "models", plan, logs_dir=folder / "logs")
+    environment = {**os.environ, "RECSYS_MODELS_DIR": str(folder / "models")}
+    with ExitStack() as stack:
+        log = folder / "flask.log"
+        url = serve(stack, environment, ROOT / "recommendation_service", "inference_api.wsgi:app", log)
+        wait_until_up(f"{url}/health/ready", log)
+        yield url
+
+
+@pytest.fixture
+def inference(inference_url: str, settings: Settings) -> Iterator[str]:
+    """The inference service, as this test's Django asks it; its address."""
+    settings.INFERENCE_URL = inference_url
+    inference_client.cache_clear()
+    yield inference_url
+    inference_client().close()
+    inference_client.cache_clear()
+
+
+@pytest.fixture
+def world(inference: str, redis: Redis, db: None) -> None:
+    """The demo world as the served models learned it, in the database and in Redis."""
+    seed_demo(**WORLD, now=WORLD_NOW)
