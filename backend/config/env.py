@@ -50,6 +50,8 @@ class Settings:
     inference_api_key: str = field(repr=False)  # the first of the accepted keys; empty: none is sent
     training_time_limit_s: int
     training_memory_limit_mb: int  # 0: none
+    cold_below: int  # as the inference service reads them: who gets which recommender
+    hot_from: int
 
     @property
     def is_production(self) -> bool:
@@ -81,7 +83,13 @@ class Settings:
             training_memory_limit_mb=_whole(
                 env, "TRAINING_MEMORY_LIMIT_MB", default=_most_of_the_memory_mb(), least=0
             ),
+            cold_below=_whole_number(env, "COLD_BELOW", default=5),
+            hot_from=_whole_number(env, "HOT_FROM", default=20),
         )
+        if settings.cold_below > settings.hot_from:
+            raise SettingError(
+                "COLD_BELOW", str(settings.cold_below), f"at most HOT_FROM, which is {settings.hot_from}"
+            )
         if is_production:
             _refuse_unsafe(settings)
         return settings
@@ -136,6 +144,15 @@ def _whole(env: Mapping[str, str], name: str, *, default: int, least: int) -> in
 def _most_of_the_memory_mb() -> int:
     """Nine tenths of the machine's: what answers people must not be swapped out or killed for a training."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 // 2**20
+
+
+def _whole_number(env: Mapping[str, str], name: str, *, default: int) -> int:
+    value = env.get(name, "").strip()
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit()):
+        raise SettingError(name, value, "a whole number of startups, 0 or more")
+    return int(value)
 
 
 def _words(env: Mapping[str, str], name: str) -> tuple[str, ...]:

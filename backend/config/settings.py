@@ -99,6 +99,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 REDIS_URL = ENV.redis_url
 INFERENCE_URL = ENV.inference_url
 INFERENCE_API_KEY = ENV.inference_api_key
+COLD_BELOW, HOT_FROM = ENV.cold_below, ENV.hot_from
 DATASET_DIR = paths.data_dir()
 MODELS_DIR = paths.models_dir()
 LOGS_DIR = paths.logs_dir()

@@ -30,6 +30,7 @@ def test_a_laptop_needs_only_the_addresses() -> None:
     assert parsed.allowed_hosts == ("localhost", "127.0.0.1", "[::1]")
     assert parsed.inference_url == "http://127.0.0.1:5001"
     assert parsed.inference_api_key == ""
+    assert (parsed.cold_below, parsed.hot_from) == (5, 20)
     assert not parsed.is_production
 
 
@@ -71,6 +72,8 @@ def test_a_database_url_becomes_djangos_entry() -> None:
         ("REDIS_URL", "http://cache", "redis://"),
         ("INFERENCE_URL", "127.0.0.1:5001", "http://"),
         ("CSRF_TRUSTED_ORIGINS", "example.org", "https://example.org"),
+        ("HOT_FROM", "many", "a whole number"),
+        ("COLD_BELOW", "21", "at most HOT_FROM"),
     ],
 )
 def test_what_cannot_work_is_named_with_what_can(name: str, value: str, accepted: str) -> None:

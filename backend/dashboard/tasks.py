@@ -1,0 +1,37 @@
+"""What the worker does for the dashboard; each can be sent twice without harm."""
+
+from __future__ import annotations
+
+import socket
+
+from celery import shared_task
+from django.utils import timezone
+
+from dashboard import activity, answers, data_summary
+from dashboard.models import Heartbeat
+
+
+@shared_task
+def heartbeat(queue: str) -> None:
+    """That it runs proves that a worker takes this queue."""
+    Heartbeat.objects.update_or_create(
+        name=queue, defaults={"beat_at": timezone.now(), "host": socket.gethostname()}
+    )
+
+
+@shared_task
+def count_activity() -> int | None:
+    """Bring events and active users a day up to date; returns how many days changed."""
+    return activity.count_activity()
+
+
+@shared_task
+def read_counters() -> int | None:
+    """Add what the inference service answered since the last time; returns how many answers."""
+    return answers.read_counters()
+
+
+@shared_task
+def summarize_data() -> float:
+    """Read the event log once for the data page; returns the seconds it took."""
+    return data_summary.summarize_data().seconds
