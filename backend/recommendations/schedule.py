@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 NAME = "Weekly training"
+TASK = "recommendations.tasks.retrain"
 HEALING_NAME = "Healing of the live state"
 GROWTH_NAME = "Training when the acts have grown"
 RECONCILING_NAME = "Reconciliation of training runs"
@@ -42,7 +43,7 @@ class Entry:
 ENTRIES = (
     Entry(
         NAME,
-        "recommendations.tasks.retrain",
+        TASK,
         "Exports the event log, trains, evaluates and publishes a release that is not worse.",
         hour=3,
         day_of_week="0",
