@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from django.utils.text import slugify
+
 Value = float | None  # None: not measured, which is not zero
 
 
@@ -35,6 +37,7 @@ class Chart:
         empty: why there is nothing to see and what changes that; shown in place of an empty chart.
         summary: the chart in a sentence, for whoever cannot see it.
         precision: decimals of the values in the table and the tooltip.
+        may_be_zero: zeros are a finding, so a chart of nothing else is not empty.
     """
 
     id: str
@@ -50,10 +53,13 @@ class Chart:
     empty: str = "Nothing has been measured yet."
     summary: str = ""
     precision: int = 0
+    may_be_zero: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """Nothing but gaps and zeros."""
+        """Nothing but gaps, and zeros where those say nothing."""
+        if self.may_be_zero:
+            return all(value is None for series in self.series for value in series.values)
         return not any(value for series in self.series for value in series.values)
 
     @property
@@ -95,3 +101,8 @@ class Stat:
     note: str = ""
     state: Literal["", "good", "warning", "bad"] = ""
     href: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique on a page, as titles are."""
+        return slugify(self.title)

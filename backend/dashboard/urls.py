@@ -6,7 +6,7 @@ from django.urls import path
 from dashboard.data_page import data
 from dashboard.explorer import explorer, explorer_startup, explorer_user
 from dashboard.models_page import models
-from dashboard.overview_page import front_page, overview
+from dashboard.overview_page import front_page, health, overview
 from dashboard.pages import for_staff
 from dashboard.runs_page import run, runs
 
@@ -15,6 +15,7 @@ app_name = "dashboard"
 urlpatterns = [
     path("", admin.site.admin_view(front_page), name="front"),
     path("overview/", for_staff(overview), name="overview"),
+    path("overview/health/", for_staff(health), name="health"),
     path("data/", for_staff(data), name="data"),
     path("models/", for_staff(models), name="models"),
     path("runs/", for_staff(runs), name="runs"),
