@@ -116,7 +116,7 @@ def tiers_chart(facts: Facts | None, *, cold_below: int, hot_from: int) -> Chart
         labels=[f"{tier}: {bounds[tier]} startups" for tier in tiers],
         series=[Series("users", list(tiers.values()))],
         x_title="tier",
-        empty="There are no users yet, or the hourly pass over the event log has not run.",
+        empty="There are no users yet, or the event log was not read yet: that needs beat and the worker.",
         summary=", ".join(f"{n:,} {tier}" for tier, n in tiers.items()) + ".",
     )
 

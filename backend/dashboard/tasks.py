@@ -32,6 +32,7 @@ def read_counters() -> int | None:
 
 
 @shared_task
-def summarize_data() -> float:
-    """Read the event log once for the data page; returns the seconds it took."""
-    return data_summary.summarize_data().seconds
+def summarize_data() -> float | None:
+    """Read the event log once for the data page, when it is time; returns the seconds it took."""
+    summary = data_summary.summarize_data_when_due()
+    return summary and summary.seconds

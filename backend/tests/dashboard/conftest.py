@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+from dashboard.health import inference_probe, redis_probe
 from testing import Make
 
 
@@ -17,3 +20,13 @@ def viewer(make_user: Make) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+@pytest.fixture
+def fresh_health() -> Iterator[None]:
+    """What was asked of Redis and the inference service before is forgotten."""
+    for probe in (redis_probe, inference_probe):
+        probe.forget()
+    yield
+    for probe in (redis_probe, inference_probe):
+        probe.forget()

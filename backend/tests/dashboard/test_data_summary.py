@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from dashboard.data_summary import Facts, log_bins, popularity_curve, stored_summary, summarize_data
+from dashboard.data_summary import (
+    Facts,
+    log_bins,
+    popularity_curve,
+    stored_summary,
+    summarize_data,
+    summarize_data_when_due,
+)
+from dashboard.models import DataSummary
 from interactions.models import UserInteraction
 from interactions.services import retract_event
 from testing import Make
@@ -58,6 +66,16 @@ def test_a_second_pass_replaces_the_first(django_assert_num_queries: DjangoAsser
     _, facts = stored_summary() or (None, None)
     assert facts is not None
     assert (facts.n_acts, facts.density, facts.n_cold_startups) == (0, None, 3)
+
+
+@pytest.mark.usefixtures("small_log")
+def test_passes_take_a_hundredth_of_the_time_at_most() -> None:
+    first = summarize_data_when_due(now=NOW)
+    assert first is not None
+    DataSummary.objects.update(seconds=30.0)
+
+    assert summarize_data_when_due(now=NOW + timedelta(seconds=2999)) is None
+    assert summarize_data_when_due(now=NOW + timedelta(seconds=3001)) is not None
 
 
 def facts_of(*startups_of_users: tuple[int, int], n_users: int) -> Facts:

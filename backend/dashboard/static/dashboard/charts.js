@@ -24,6 +24,7 @@
     return {
       ...common,
       borderDash: DASHES[place % DASHES.length],
+      borderJoinStyle: "round",
       borderWidth: 2,
       pointRadius: sparse ? 3 : 1,
       pointStyle: POINTS[place % POINTS.length],
@@ -45,7 +46,7 @@
         legend: {
           display: chart.series.length > 1,
           position: "bottom",
-          labels: { color: text, boxWidth: 12, usePointStyle: chart.kind === "line" },
+          labels: { color: text, boxWidth: 10, boxHeight: 10, usePointStyle: chart.kind === "line" },
         },
         tooltip: {
           callbacks: { label: (item) => `${item.dataset.label}: ${format(item.raw)} ${chart.yTitle}` },
@@ -55,7 +56,7 @@
         x: {
           stacked: chart.stacked,
           title: title(chart.xTitle),
-          ticks: { color: text, maxRotation: 45, autoSkipPadding: 12 },
+          ticks: { color: text, maxRotation: 45, autoSkip: chart.labels.length > 16, autoSkipPadding: 12 },
           grid: { display: false },
           border: { color: line },
         },
@@ -75,7 +76,7 @@
   function draw(canvas) {
     const chart = JSON.parse(document.getElementById(canvas.dataset.chart).textContent);
     drawn.get(canvas)?.destroy();
-    Chart.defaults.font.family = "Inter";
+    Chart.defaults.font.family = "Inter, sans-serif";
     drawn.set(
       canvas,
       new Chart(canvas, {
@@ -99,6 +100,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     drawAll();
+    document.fonts.ready.then(drawAll); // a canvas does not wait for a font
     new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["class"] });
   });
   // Parts of a page that htmx brings hold charts too.
