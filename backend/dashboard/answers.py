@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -109,15 +109,16 @@ def answered_since(minutes: Minutes, since: datetime) -> dict[datetime, Answered
     return {row.starts_at: Answered(row.answers, row.degraded, row.latency, row.errors) for row in rows}
 
 
-def together(periods: list[Answered]) -> Answered:
+def together(periods: Iterable[Answered]) -> Answered:
     """Several periods as one."""
-    return Answered(
-        *(
-            dict(sum((Counter(getattr(each, name)) for each in periods), Counter[str]()))
-            for name in ("answers", "degraded", "latency")
-        ),
-        errors=sum(each.errors for each in periods),
-    )
+    answers, degraded, latency = Counter[str](), Counter[str](), Counter[str]()
+    errors = 0
+    for each in periods:
+        for total, part in ((answers, each.answers), (degraded, each.degraded), (latency, each.latency)):
+            for name, n in part.items():
+                total[name] += n
+        errors += each.errors
+    return Answered(dict(answers), dict(degraded), dict(latency), errors)
 
 
 def _samples(text: str) -> Iterator[tuple[str, str, float]]:

@@ -1,8 +1,8 @@
 """Whether every part of the system works, how that was found out, and what to do where it does not.
 
-A page must not wait for a part that hangs: Redis and the inference service are asked in threads, the
-answer is kept a few seconds, and a page waits half a second for a new one. Workers and beat are known
-by what they left in the database.
+A page must not wait for a part that hangs: Redis and the inference service are asked in threads, their
+answer is kept a few seconds, and half a second after a question was asked nobody waits for it. Workers
+and beat are known by what they left in the database.
 """
 
 from __future__ import annotations
@@ -51,28 +51,45 @@ class Check:
     mend: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question in a thread, and since when."""
+
+    answer: Future[Any]
+    asked_s: float
+
+    def result(self) -> Any:
+        """What was answered.
+
+        Raises:
+            UnavailableError: it was not, or not in time.
+        """
+        try:
+            return self.answer.result(timeout=max(self.asked_s + WAIT_S - time.monotonic(), 0.0))
+        except NotYetError as error:
+            raise UnavailableError(f"No answer within {WAIT_S:g} s; it hangs or is overloaded.") from error
+
+
 class Probe:
     """Asks in a thread; one question at a time, and its answer serves everybody for a few seconds."""
 
     def __init__(self, ask: Callable[[], Any]) -> None:
         self._ask = ask
         self._lock = Lock()
-        self._asked_s = 0.0
-        self._answer: Future[Any] | None = None
+        self._asked: Asked | None = None
 
-    def start(self) -> Future[Any]:
+    def start(self) -> Asked:
         """The question that is under way or was just answered, or a new one."""
         with self._lock:
-            answer = self._answer
-            if answer is None or (answer.done() and time.monotonic() - self._asked_s > KEPT_S):
-                self._asked_s = time.monotonic()
-                answer = self._answer = _threads.submit(self._ask)
-            return answer
+            asked, now_s = self._asked, time.monotonic()
+            if asked is None or (asked.answer.done() and now_s - asked.asked_s > KEPT_S):
+                asked = self._asked = Asked(_threads.submit(self._ask), now_s)
+            return asked
 
     def forget(self) -> None:
         """Ask anew next time."""
         with self._lock:
-            self._answer = None
+            self._asked = None
 
 
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
@@ -96,24 +113,23 @@ def check_health(*, now: datetime | None = None) -> list[Check]:
     """Every part, in the order an operator would look."""
     now = now or timezone.now()
     asked_redis, asked_inference = redis_probe.start(), inference_probe.start()
-    deadline_s = time.monotonic() + WAIT_S
     seen = dict(Heartbeat.objects.values_list("name", "beat_at"))
     return [
         _database(),
-        _redis(asked_redis, deadline_s),
+        _redis(asked_redis),
         _worker(seen, now),
         _trainer(seen, now),
         _beat(seen, now),
-        _inference(asked_inference, deadline_s),
+        _inference(asked_inference),
     ]
 
 
 def served_version() -> str | None:
     """What the inference service said it serves when it was last asked; never waits."""
     asked = inference_probe.start()
-    if not asked.done() or asked.exception() is not None:
+    if not asked.answer.done() or asked.answer.exception() is not None:
         return None
-    return str(asked.result()["model_version"])
+    return str(asked.answer.result()["model_version"])
 
 
 def _database() -> Check:
@@ -125,19 +141,19 @@ def _database() -> Check:
     return Check("PostgreSQL", "good", found, "a query of this page")
 
 
-def _redis(asked: Future[Any], deadline_s: float) -> Check:
+def _redis(asked: Asked) -> Check:
     how = f"a PING within {REDIS_TIMEOUT_S:g} s"
     mend = "Start the server that REDIS_URL names; acts are kept in PostgreSQL meanwhile and Redis is healed."
     try:
-        return Check("Redis", "good", f"answered in {_ms(_result(asked, deadline_s))}", how)
+        return Check("Redis", "good", f"answered in {_ms(asked.result())}", how)
     except UnavailableError as error:
         return Check("Redis", "bad", str(error), how, mend)
 
 
-def _inference(asked: Future[Any], deadline_s: float) -> Check:
+def _inference(asked: Asked) -> Check:
     name, how = "Inference service", f"GET {settings.INFERENCE_URL}/health/ready"
     try:
-        ready: Mapping[str, Any] = _result(asked, deadline_s)
+        ready: Mapping[str, Any] = asked.result()
     except UnavailableError as error:
         return Check(
             name, "bad", str(error), how, "gunicorn inference_api.wsgi:app in recommendation_service/"
@@ -187,18 +203,6 @@ def _by_sign(
         found = f"silent for {duration(now - sign)}, since {sign:%Y-%m-%d %H:%M:%S} UTC"
         return Check(name, "bad", found, how, f"Start it, or see its log: {mend}")
     return Check(name, "good", f"seen {duration(now - sign)} ago", how)
-
-
-def _result(asked: Future[Any], deadline_s: float) -> Any:
-    """What was answered.
-
-    Raises:
-        UnavailableError: it was not, or not in time.
-    """
-    try:
-        return asked.result(timeout=max(deadline_s - time.monotonic(), 0.0))
-    except NotYetError as error:
-        raise UnavailableError(f"No answer within {WAIT_S:g} s; it hangs or is overloaded.") from error
 
 
 def duration(span: timedelta) -> str:

@@ -181,7 +181,7 @@ def _degraded_chart(span: Span, steps: Sequence[Answered], common: Mapping[str, 
 
 
 def _latency_chart(span: Span, steps: Sequence[Answered], common: Mapping[str, Any]) -> Chart:
-    whole = together(list(steps))
+    whole = together(steps)
     in_words = (f"{name} {_ms(whole.percentile_s(share)) or 0:.1f} ms" for name, share in PERCENTILES.items())
     return Chart(
         id="latency",
