@@ -57,6 +57,14 @@ class Preview:
         return 100.0 * self.n_changed / self.n_cells if self.n_cells else 0.0
 
     @property
+    def summary(self) -> str:
+        """What changes, and what that rests on."""
+        return (
+            f"{self.n_changed:,} of {self.n_cells:,} cells ({self.percent_changed:.1f} %) change their value, "
+            f"in a sample of {self.n_users:,} users with {self.n_acts:,} acts."
+        )
+
+    @property
     def rows(self) -> list[tuple[str, str, str]]:
         """(what, before, after) for a table."""
         both = (self.before, self.after)

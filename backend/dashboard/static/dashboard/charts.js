@@ -113,6 +113,16 @@
     }
     drawWithin(event.target);
   });
+  // A session that ran out answers with the log-in page: that is no part of this one.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (new URL(event.detail.xhr.responseURL).pathname.endsWith("/login/")) {
+      event.detail.shouldSwap = false;
+      window.location.reload();
+    }
+  });
+  for (const failed of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+    document.addEventListener(failed, (event) => event.target.setAttribute("data-stale", ""));
+  }
   // A definition that covers something goes away with Escape.
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && document.activeElement?.matches(".dash-definition-button")) {
