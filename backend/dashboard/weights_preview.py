@@ -60,7 +60,7 @@ class Preview:
     def summary(self) -> str:
         """What changes, and what that rests on."""
         return (
-            f"{self.n_changed:,} of {self.n_cells:,} cells ({self.percent_changed:.1f} %) change their value, "
+            f"{self.n_changed:,} of {self.n_cells:,} cells ({self.percent_changed:.1f} %) change value, "
             f"in a sample of {self.n_users:,} users with {self.n_acts:,} acts."
         )
 
