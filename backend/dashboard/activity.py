@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 MARGIN = timedelta(minutes=5)
 EVERYTHING_EVERY = timedelta(days=1)
+MANY_DAYS = 30  # beyond, one pass over the log costs less than going to each of them
 WORK_MEM = "64MB"  # a day of hundreds of thousands of users is grouped without touching the disk
 
 OLDEST_TRANSACTION_SQL = """
@@ -77,11 +78,12 @@ def count_activity(*, now: datetime | None = None) -> int | None:
 def _count(count: ActivityCount, oldest: datetime, now: datetime) -> int:
     deleted = dict(DeletedActs.objects.values_list("pk", "day"))
     seen_id, seen_at = _highest_id()
-    if count.all_counted_at is None or count.all_counted_at <= now - EVERYTHING_EVERY:
+    is_old = count.all_counted_at is None or count.all_counted_at <= now - EVERYTHING_EVERY
+    days = set() if is_old else _touched_days(count) | set(deleted.values())
+    if is_old or len(days) > MANY_DAYS:
         n_days = _count_everything()
         count.all_counted_at = now
     else:
-        days = _touched_days(count) | set(deleted.values())
         n_days = _count_days(days)
     DeletedActs.objects.filter(pk__in=deleted).delete()
     if count.seen_at is None or count.seen_at < oldest:

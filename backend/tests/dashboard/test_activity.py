@@ -79,6 +79,22 @@ def test_an_import_of_old_acts_reaches_their_days(act: Make) -> None:
     assert counted()[date(2025, 10, 20)] == ({"apply": 1}, 1)
 
 
+def test_an_import_of_many_days_is_counted_in_one_pass(
+    act: Make, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    act()
+    count_activity(now=NOW)
+    count_activity(now=later(1))
+    for n in range(40):
+        act("apply", at=NOW - timedelta(days=n))
+
+    with django_assert_max_num_queries(14):
+        assert count_activity(now=later(2)) == 40
+
+    assert counted()[TODAY] == ({"view": 1, "apply": 1}, 1)
+    assert len(counted()) == 40
+
+
 def test_an_act_taken_back_counts_no_more(act: Make) -> None:
     kept, taken = act("like", at=NOW - timedelta(days=3)), act("view")
     count_activity(now=NOW)
