@@ -32,6 +32,7 @@ from embedded_services import throw_away_services
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_MS = 300.0
+START_TIMEOUT_S = 120.0
 EVENTS_A_STATEMENT = 500_000
 DAYS = 90
 
@@ -119,6 +120,7 @@ def main() -> int:
         again = json.loads(_shell(environment, TASKS))
         for _ in range(2):  # until the ids of the fill have settled
             later = json.loads(_shell(environment, TASKS))
+        print(f"tasks: first {first}, after the fill {again}, in passing {later}", file=sys.stderr)
         session = _shell(environment, SESSION).strip()
         with _serve(environment, Path(folder) / "gunicorn.log") as url:
             cookies = {"sessionid": session}
@@ -216,7 +218,7 @@ def _serve(environment: Mapping[str, str], log: Path) -> Iterator[str]:
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=START_TIMEOUT_S) as client:
             client.get(f"{url}/health/live").raise_for_status()
         yield url
     finally:
