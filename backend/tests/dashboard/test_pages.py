@@ -61,5 +61,5 @@ def test_pages_load_nothing_from_elsewhere_and_hold_no_inline_handlers(viewer: C
         sources = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', html)
         assert sources
         assert [source for source in sources if re.match(r"(https?:)?//", source)] == []
-        content = html[html.index('<div class="dash">') :]
+        content = html[html.index('<main class="dash">') :]
         assert not re.search(r"\son[a-z]+=", content)
