@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard.models import AnsweredPeriod, CountersRead
 from recommendations.inference import inference_client
-from recsys.errors import UnavailableError
+from recsys.errors import RecsysError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def read_counters(*, now: datetime | None = None) -> int | None:
     CountersRead.objects.get_or_create(pk=CountersRead.SINGLETON_ID)
     try:
         counters = parse_counters(inference_client().metrics())
-    except UnavailableError as error:
+    except RecsysError as error:
         CountersRead.objects.update(failed_at=now, failure=str(error))
         logger.info("counters not read reason=%s", error)
         return None

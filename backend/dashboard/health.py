@@ -7,6 +7,7 @@ and beat are known by what they left in the database.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,8 @@ REDIS_TIMEOUT_S = 0.4
 SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_S + 10)
 # Beat writes down what it sent every three minutes.
 BEAT_SILENT_AFTER = timedelta(minutes=5)
+
+logger = logging.getLogger(__name__)
 
 State = Literal["good", "warning", "bad"]
 
@@ -68,6 +71,11 @@ class Asked:
             return self.answer.result(timeout=max(self.asked_s + WAIT_S - time.monotonic(), 0.0))
         except NotYetError as error:
             raise UnavailableError(f"No answer within {WAIT_S:g} s; it hangs or is overloaded.") from error
+        except UnavailableError:
+            raise
+        except Exception as error:  # whatever it is, it must not take the page with it
+            logger.warning("health unclear reason=%r", error)
+            raise UnavailableError(f"It does not answer as it should ({error!r}).") from error
 
 
 class Probe:

@@ -76,6 +76,8 @@ def _release_stat(now: datetime) -> Stat:
     if version is None:
         note = "Train one: ./train_all_models.sh, or add a training run."
         return Stat("Age of the served release", "none", definition, note, "warning")
+    if not VERSION.fullmatch(version):
+        return Stat("Age of the served release", "unknown", definition, version, "warning")
     age = now - datetime.strptime(version[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return Stat(
         "Age of the served release",
@@ -89,7 +91,7 @@ def _release_stat(now: datetime) -> Stat:
 
 def _pointed_at() -> str | None:
     folder = current_release_dir(settings.MODELS_DIR)
-    return folder.name if folder is not None and VERSION.fullmatch(folder.name) else None
+    return folder.name if folder is not None else None
 
 
 def _last_run_stat(now: datetime) -> Stat:

@@ -113,9 +113,11 @@ class InferenceClient:
             raise UnavailableError(
                 "The inference service refused this backend's key; set INFERENCE_API_KEY alike in both."
             )
-        message = body.get("message", "no reason given")
+        message, detail = body.get("message", "no reason given"), body.get("detail", {})
+        if not isinstance(detail, dict):
+            raise self._not_ours()
         if response.is_client_error:
-            raise InvalidRequestError(message, **body.get("detail", {}))
+            raise InvalidRequestError(message, **detail)
         raise UnavailableError(f"The inference service cannot answer: {message}")
 
     def _not_ours(self) -> UnavailableError:

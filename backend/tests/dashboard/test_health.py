@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from redis import Redis
 
 from config.celery import app
 from config.redis_client import redis_client
+from dashboard.answers import read_counters
 from dashboard.health import Check, check_health
 from dashboard.models import Heartbeat
 from dashboard.schedule import QUEUES
@@ -109,6 +111,50 @@ def test_a_page_with_everything_down_says_so(viewer: Client, settings: Settings)
     assert response.status_code == 200
     assert "does not answer (ConnectError)" in html
     assert "Redis failed while answering a ping" in html
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[int]:
+    """A port where something else answers every GET."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state"),
+    [
+        (404, b'{"detail": "Not Found"}', "bad"),
+        (404, b'{"message": "nothing here"}', "bad"),
+        (200, b"<html>", "bad"),
+        (200, b"[]", "bad"),
+        (503, b'{"message": "No trained release is loaded yet"}', "bad"),
+        (200, b'{"model_version": "als_v1", "live_store": "not synced"}', "warning"),
+        (200, b'{"model_version": "als_v1", "release_failure": "Model loading failed: x"}', "warning"),
+        (200, b'{"model_version": "als_v1", "live_store": "synced"}', "good"),
+    ],
+)
+def test_whatever_answers_there_the_page_stands(
+    viewer: Client, settings: Settings, status: int, body: bytes, state: str
+) -> None:
+    with answering(status, body) as port, inference_at(settings, f"http://127.0.0.1:{port}"):
+        assert by_name()["Inference service"].state == state
+        assert viewer.get(reverse("dashboard:overview")).status_code == 200
+        assert read_counters() is None or state == "good"
 
 
 def test_parts_that_hang_cost_half_a_second_and_no_more(viewer: Client, settings: Settings) -> None:
