@@ -4,10 +4,17 @@ from django.contrib import admin
 from django.urls import path
 
 from dashboard.data_page import data
-from dashboard.explorer import explorer, explorer_startup, explorer_user
+from dashboard.explorer import (
+    explorer,
+    explorer_act,
+    explorer_explain,
+    explorer_startup,
+    explorer_take_back,
+    explorer_user,
+)
 from dashboard.models_page import models
 from dashboard.overview_page import front_page, health, overview
-from dashboard.pages import for_staff
+from dashboard.pages import OPERATE, for_staff
 from dashboard.runs_page import run, runs
 
 app_name = "dashboard"
@@ -22,5 +29,14 @@ urlpatterns = [
     path("runs/<int:pk>/", for_staff(run), name="run"),
     path("explorer/", for_staff(explorer), name="explorer"),
     path("explorer/users/<uuid:pk>/", for_staff(explorer_user), name="explorer_user"),
+    path("explorer/users/<uuid:pk>/act/", for_staff(explorer_act, OPERATE), name="explorer_act"),
+    path(
+        "explorer/users/<uuid:pk>/take-back/",
+        for_staff(explorer_take_back, OPERATE),
+        name="explorer_take_back",
+    ),
+    path(
+        "explorer/users/<uuid:pk>/why/<uuid:startup>/", for_staff(explorer_explain), name="explorer_explain"
+    ),
     path("explorer/startups/<uuid:pk>/", for_staff(explorer_startup), name="explorer_startup"),
 ]

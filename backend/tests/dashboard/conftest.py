@@ -30,3 +30,16 @@ def fresh_health() -> Iterator[None]:
     yield
     for probe in (redis_probe, inference_probe):
         probe.forget()
+
+
+@pytest.fixture
+def operator(make_user: Make) -> Client:
+    """Staff who may also train and change what is served."""
+    user = make_user(username="operator", is_staff=True)
+    names = ("view_trainingrun", "operate")
+    permissions = Permission.objects.filter(codename__in=names, content_type__app_label="recommendations")
+    assert len(permissions) == len(names)
+    user.user_permissions.set(permissions)
+    client = Client()
+    client.force_login(user)
+    return client
