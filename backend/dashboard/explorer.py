@@ -38,6 +38,7 @@ SURFACE = "explorer"  # in the context of what is done here
 ACTS = {"like": "liked", "dislike": "disliked"}
 BEFORE = "explorer_before"  # in the session: the lists as they were before the last act
 SIMILAR_SHOWN = 10
+SMALLEST_SHOWN = 5e-5  # with four decimals less is nothing
 
 
 @require_GET
@@ -88,7 +89,8 @@ def explorer_explain(request: HttpRequest, pk: UUID, startup: UUID) -> HttpRespo
     options = {"method": method} if method in METHODS else {}
     context: dict[str, Any] = {**_search(request), "person": user, "about": about, "method": method}
     try:
-        context["why"] = inference_client().explain(str(pk), str(startup), options)
+        context["why"] = why = inference_client().explain(str(pk), str(startup), options)
+        context["show_other"] = abs(why["other"]) >= SMALLEST_SHOWN
     except InvalidRequestError as refusal:
         context["refusal"] = str(refusal)
     except UnavailableError as error:
