@@ -13,10 +13,12 @@ Value = float | None  # None: not measured, which is not zero
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One colour of a chart: a value for each of its labels."""
+    """One colour of a chart: a value for each of its labels, and where known the interval around each."""
 
     name: str
     values: Sequence[Value]
+    low: Sequence[Value] = ()
+    high: Sequence[Value] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Chart:
             "yTitle": self.unit,
             "precision": self.precision,
             "labels": list(self.labels),
-            "series": [{"name": each.name, "values": list(each.values)} for each in self.series],
+            "series": [
+                {name: getattr(each, name) for name in ("name", "values", "low", "high")}
+                for each in self.series
+            ],
         }
 
     @property
@@ -85,7 +90,13 @@ class Chart:
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """The table: a label and its values as text, the newest or highest last as in the chart."""
         for place, label in enumerate(self.labels):
-            yield label, [self._as_text(each.values[place]) for each in self.series]
+            yield label, [self._with_interval(each, place) for each in self.series]
+
+    def _with_interval(self, series: Series, place: int) -> str:
+        value = self._as_text(series.values[place])
+        if not series.low or series.values[place] is None:
+            return value
+        return f"{value} ({self._as_text(series.low[place])} to {self._as_text(series.high[place])})"
 
     def _as_text(self, value: Value) -> str:
         return "-" if value is None else f"{value:,.{self.precision}f}"

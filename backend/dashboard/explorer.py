@@ -25,13 +25,12 @@ from dashboard.explorer_lists import (
     show_audience,
     show_lists,
 )
-from dashboard.explorer_people import history, search, somebody, tier_of
+from dashboard.explorer_people import TIERS, history, search, somebody, tier_of
 from dashboard.pages import OPERATE, page
 from interactions.selectors import interaction_count, user_of_event
 from interactions.services import EventStatus, NewEvent, record_events, retract_event
 from recommendations.inference import inference_client
 from recsys.errors import InvalidRequestError, UnavailableError
-from recsys.evaluation.evaluate import TIERS
 from startups.models import Startup
 
 SURFACE = "explorer"  # in the context of what is done here
@@ -137,7 +136,7 @@ def explorer_take_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _search(request: HttpRequest) -> dict[str, Any]:
-    return {"matches": search(request.GET.get("q", "")), "tiers": tuple(TIERS)}
+    return {"matches": search(request.GET.get("q", "")), "tiers": TIERS}
 
 
 def _limit(request: HttpRequest) -> int:

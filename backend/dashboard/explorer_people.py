@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Page
 from django.db.models import Count
 
@@ -15,10 +16,10 @@ from config.big_tables import EstimatingPaginator, as_uuid
 from interactions.live_profiles import build_live_profiles
 from interactions.models import UserInteraction
 from recsys.datasets.weights import DISLIKE, EXPLICIT_POSITIVE, SIGNALS
-from recsys.evaluation.evaluate import TIERS
 from recsys.serving.live_profile import MAX_LIVE_CELLS
 from startups.models import Startup
 
+TIERS = ("cold", "warm", "hot")
 MATCHES_SHOWN = 10
 ACTS_A_PAGE = 20
 # Whom the shortcuts choose from: no count goes over the whole log.
@@ -58,12 +59,10 @@ def search(text: str) -> Matches:
 
 
 def tier_of(n_startups: int) -> str:
-    """What somebody who acted on so many startups is called.
-
-    >>> [tier_of(n) for n in (0, 4, 5, 19, 20)]
-    ['cold', 'cold', 'warm', 'warm', 'hot']
-    """
-    return [tier for tier, least in TIERS.items() if n_startups >= least][-1]
+    """What somebody who acted on so many startups is called: one of TIERS."""
+    if n_startups < settings.COLD_BELOW:
+        return "cold"
+    return "warm" if n_startups < settings.HOT_FROM else "hot"
 
 
 def somebody(tier: str) -> UUID | None:

@@ -12,7 +12,7 @@ from dashboard.explorer import (
     explorer_take_back,
     explorer_user,
 )
-from dashboard.models_page import models
+from dashboard.models_page import models, models_promote, models_roll_back
 from dashboard.overview_page import front_page, health, overview
 from dashboard.pages import OPERATE, for_staff
 from dashboard.runs_page import run, runs
@@ -25,6 +25,8 @@ urlpatterns = [
     path("overview/health/", for_staff(health), name="health"),
     path("data/", for_staff(data), name="data"),
     path("models/", for_staff(models), name="models"),
+    path("models/promote/", for_staff(models_promote, OPERATE), name="models_promote"),
+    path("models/roll-back/", for_staff(models_roll_back, OPERATE), name="models_roll_back"),
     path("runs/", for_staff(runs), name="runs"),
     path("runs/<int:pk>/", for_staff(run), name="run"),
     path("explorer/", for_staff(explorer), name="explorer"),

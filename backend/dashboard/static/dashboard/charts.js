@@ -14,9 +14,41 @@
     return (value) => (value === null || value === undefined ? "not measured" : format.format(value));
   }
 
+  // A whisker from low to high over each value that has an interval.
+  const WHISKERS = {
+    id: "whiskers",
+    afterDatasetsDraw(chart) {
+      const { ctx } = chart;
+      chart.data.datasets.forEach((shown, number) => {
+        if (!chart.isDatasetVisible(number) || !shown.low?.length) {
+          return;
+        }
+        ctx.save();
+        ctx.strokeStyle = chart.config.type === "bar" ? variable("--dash-strong") : shown.borderColor;
+        ctx.lineWidth = 1.5;
+        ctx.beginPath();
+        chart.getDatasetMeta(number).data.forEach(({ x }, place) => {
+          if (shown.data[place] === null) {
+            return;
+          }
+          const [low, high] = [shown.low[place], shown.high[place]].map((end) => chart.scales.y.getPixelForValue(end));
+          ctx.moveTo(x, low);
+          ctx.lineTo(x, high);
+          for (const end of [low, high]) {
+            ctx.moveTo(x - 4, end);
+            ctx.lineTo(x + 4, end);
+          }
+        });
+        ctx.stroke();
+        ctx.restore();
+      });
+    },
+  };
+
   function dataset(series, place, chart) {
     const colour = variable(`--dash-${(place % 8) + 1}`);
-    const common = { label: series.name, data: series.values, backgroundColor: colour, borderColor: colour };
+    const { values: data, low, high } = series;
+    const common = { label: series.name, data, low, high, backgroundColor: colour, borderColor: colour };
     if (chart.kind === "bar") {
       return { ...common, maxBarThickness: 40 };
     }
@@ -49,7 +81,12 @@
           labels: { color: text, boxWidth: 10, boxHeight: 10, usePointStyle: chart.kind === "line" },
         },
         tooltip: {
-          callbacks: { label: (item) => `${item.dataset.label}: ${format(item.raw)} ${chart.yTitle}` },
+          callbacks: {
+            label: ({ dataset: { label, low, high }, dataIndex: place, raw }) => {
+              const interval = low?.length && raw !== null ? `(${format(low[place])} to ${format(high[place])}) ` : "";
+              return `${label}: ${format(raw)} ${interval}${chart.yTitle}`;
+            },
+          },
         },
       },
       scales: {
@@ -63,6 +100,7 @@
         y: {
           type: chart.logY ? "logarithmic" : "linear",
           beginAtZero: true,
+          suggestedMax: Math.max(0, ...chart.series.flatMap(({ high }) => high ?? [])) || undefined,
           stacked: chart.stacked,
           title: title(chart.yTitle),
           ticks: { color: text, maxTicksLimit: 6, callback: (value) => asNumber(3)(value) },
@@ -86,6 +124,7 @@
           datasets: chart.series.map((series, place) => dataset(series, place, chart)),
         },
         options: options(chart),
+        plugins: [WHISKERS],
       })
     );
   }
