@@ -47,7 +47,6 @@ UNFOLD = {
                 "title": "What is learned",
                 "separator": True,
                 "items": [
-                    _link("Training runs", "model_training", "recommendations_trainingrun"),
                     _link("Release changes", "history", "recommendations_releasechange"),
                     _link("Schedule", "schedule", "django_celery_beat_periodictask"),
                     _link("Crontabs", "calendar_month", "django_celery_beat_crontabschedule"),

@@ -16,6 +16,7 @@ NDCG = "ndcg"
 BASELINE = "popularity"
 RECOMMENDERS = (BASELINE, "content", "als", "bpr", "two_tower", "ensemble")  # the order on a page
 METRICS = (NDCG, "precision", "recall", "map", "hit_rate", "mrr")
+COUNTED = {"interactions": "cells", "users": "users"}
 RUNS_LOOKED_AT = 50
 DEFINITION = (
     "How near the top of a list of {k} the startups stand that people really went on to choose: 1 is a "
@@ -75,7 +76,13 @@ class ReleaseRow:
 
     release: KeptRelease
     cells: Sequence[Cell]
-    counts: Mapping[str, int]
+
+    @property
+    def learned_from(self) -> str:
+        """How much the dataset held, where the manifest says."""
+        counts = (self.release.manifest or {}).get("dataset", {}).get("counts", {})
+        told = [f"{counts[name]:,} {word}" for name, word in COUNTED.items() if name in counts]
+        return ", ".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,6 @@ def release_rows(kept: Sequence[KeptRelease]) -> tuple[list[str], list[ReleaseRo
                 )
                 for name in columns
             ],
-            (release.manifest or {}).get("dataset", {}).get("counts", {}),
         )
         for release in kept
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from dashboard.model_figures import METRICS, Interval, in_order, measured_of
 from recsys.artifacts.promote import KeptRelease
 
+HASH_SHOWN = 12
 COSTS = {"seconds": "fitted in seconds", "peak_memory_mb": "peak memory in MiB"}
 
 
@@ -29,6 +30,16 @@ class Comparison:
 
     title: str
     rows: Sequence[Compared]
+
+    @property
+    def different(self) -> list[Compared]:
+        """What differs."""
+        return [row for row in self.rows if row.differs]
+
+    @property
+    def same(self) -> list[Compared]:
+        """What does not."""
+        return [row for row in self.rows if not row.differs]
 
 
 def compare(first: KeptRelease, second: KeptRelease) -> list[Comparison]:
@@ -57,14 +68,17 @@ def _recipe(release: KeptRelease, recommender: str) -> Mapping[str, Any]:
 
 def _dataset(release: KeptRelease) -> Mapping[str, Any]:
     manifest = release.manifest or {}
-    flat = dict(_flattened(manifest.get("dataset", {})))
-    return {**flat, "code": manifest.get("code_version"), **dict(_flattened(manifest.get("libraries", {})))}
+    flat = dict(flattened(manifest.get("dataset", {})))
+    if "hash" in flat:
+        flat["hash"] = str(flat["hash"])[:HASH_SHOWN]
+    return {**flat, "code": manifest.get("code_version"), **dict(flattened(manifest.get("libraries", {})))}
 
 
-def _flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested facts as one level, their names put together."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            yield from _flattened(value, f"{prefix}{name} ")
+            yield from flattened(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
 

@@ -15,7 +15,7 @@ from dashboard.explorer import (
 from dashboard.models_page import models, models_promote, models_roll_back
 from dashboard.overview_page import front_page, health, overview
 from dashboard.pages import OPERATE, for_staff
-from dashboard.runs_page import run, runs
+from dashboard.runs_page import cancel, retrain, run, run_state, runs
 
 app_name = "dashboard"
 
@@ -28,7 +28,10 @@ urlpatterns = [
     path("models/promote/", for_staff(models_promote, OPERATE), name="models_promote"),
     path("models/roll-back/", for_staff(models_roll_back, OPERATE), name="models_roll_back"),
     path("runs/", for_staff(runs), name="runs"),
+    path("runs/retrain/", for_staff(retrain, OPERATE), name="retrain"),
     path("runs/<int:pk>/", for_staff(run), name="run"),
+    path("runs/<int:pk>/state/", for_staff(run_state), name="run_state"),
+    path("runs/<int:pk>/cancel/", for_staff(cancel, OPERATE), name="run_cancel"),
     path("explorer/", for_staff(explorer), name="explorer"),
     path("explorer/users/<uuid:pk>/", for_staff(explorer_user), name="explorer_user"),
     path("explorer/users/<uuid:pk>/act/", for_staff(explorer_act, OPERATE), name="explorer_act"),

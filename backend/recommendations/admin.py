@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -23,93 +22,12 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from recommendations.models import ReleaseChange, TrainingRun
-from recommendations.plans import training_plan
 from recommendations.schedule import comes_round, faults_of_task
-from recommendations.services import request_training
-from recsys.errors import ConfigError, InvalidRequestError
-from recsys.recommenders.table import RECOMMENDERS
-
-STATUS_LABELS = {
-    "Queued": "info",
-    "Running": "info",
-    "Succeeded": "success",
-    "Failed": "danger",
-    "Refused": "warning",
-    "Cancelled": "warning",
-}
-
-
-class TrainingForm(forms.ModelForm):
-    """What is asked for when a training is started."""
-
-    kind = forms.ChoiceField(
-        choices=[(name, name) for name in (TrainingRun.ALL, *RECOMMENDERS)],
-        widget=UnfoldAdminSelectWidget,
-        help_text="all: what training_config.yaml enables; or one, with popularity and content beside it.",
-    )
-
-    class Meta:
-        model = TrainingRun
-        fields = ("kind", "parameters")
-        help_texts = {"parameters": 'Hyper-parameters other than the defaults: {"als": {"factors": 64}}'}
-
-    def clean_parameters(self) -> dict[str, Any]:
-        """Refuse here what would fail the training."""
-        parameters = self.cleaned_data["parameters"] or {}
-        if not isinstance(parameters, dict):
-            raise forms.ValidationError('Give an object, such as {"als": {"factors": 64}}.')
-        try:
-            training_plan(TrainingRun.ALL, parameters)
-        except ConfigError as error:
-            raise forms.ValidationError(str(error)) from error
-        return parameters
 
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ModelAdmin):
-    """Trainings: adding one starts it; the rest is for reading."""
-
-    list_display = ("id", "state", "progress", "kind", "trigger", "release", "created_at", "took")
-    list_filter = ("status", "trigger")
-    date_hierarchy = "created_at"
-    search_fields = ("release", "reason")
-    list_per_page = 50
-    fieldsets = (
-        (None, {"fields": ("state", "progress", "reason", "release", "took")}),
-        ("Asked for", {"fields": ("kind", "trigger", "started_by", "created_at", "shown_parameters")}),
-        ("Learned from", {"fields": ("shown_dataset",)}),
-        ("Measured", {"fields": ("shown_metrics", "shown_gate", "shown_learning_curves")}),
-        (
-            "Process",
-            {
-                "classes": ["collapse"],
-                "fields": (
-                    "started_at",
-                    "heartbeat_at",
-                    "finished_at",
-                    "worker_host",
-                    "worker_pid",
-                    "fencing_token",
-                    "log_file",
-                    "shown_log",
-                ),
-            },
-        ),
-    )
-
-    def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
-        """A new one is only asked for."""
-        return super().get_fieldsets(request, obj) if obj else [(None, {"fields": ("kind", "parameters")})]
-
-    def get_form(
-        self, request: HttpRequest, obj: TrainingRun | None = None, **kwargs: Any
-    ) -> type[forms.ModelForm]:
-        """The form of a new one."""
-        return super().get_form(request, obj, **({} if obj else {"form": TrainingForm}), **kwargs)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: TrainingRun | None = None) -> tuple[str, ...]:
-        """Everything, once it is asked for."""
-        return tuple(name for _, options in self.fieldsets for name in options["fields"]) if obj else ()
+    """Its addresses, links and permissions; the pages themselves are the dashboard's."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Operators start trainings."""
@@ -123,71 +41,20 @@ class TrainingRunAdmin(ModelAdmin):
         """What was trained when is the history of the system."""
         return False
 
-    def save_model(self, request: HttpRequest, obj: TrainingRun, form: forms.ModelForm, change: bool) -> None:
-        """Queue it, or lead to the run that does the same already."""
-        try:
-            run = request_training(
-                trigger=TrainingRun.Trigger.MANUAL,
-                started_by=request.user,
-                kind=obj.kind,
-                parameters=obj.parameters,
-            )
-        except InvalidRequestError as error:
-            obj.pk = error.detail["run"]
-            self.message_user(request, str(error), messages.ERROR)
-            return
-        obj.pk = run.pk
-        self.message_user(request, "The training is queued; this page shows how far it is.", messages.INFO)
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """All runs."""
+        return redirect("dashboard:runs")
 
-    @display(description="Status", label=STATUS_LABELS, ordering="status")
-    def state(self, run: TrainingRun) -> str:
-        """Its status, in a colour."""
-        return run.get_status_display()
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """All runs, with the form of a new one."""
+        return redirect("dashboard:runs")
 
-    @display(description="Progress")
-    def progress(self, run: TrainingRun) -> str:
-        """How far it is, while it runs."""
-        if run.status != TrainingRun.Status.RUNNING:
-            return "-"
-        left = "" if run.seconds_left is None else f", {run.seconds_left:.0f} s left"
-        return f"{run.percent:.0f} %: {run.stage}{left}"
-
-    @display(description="Took")
-    def took(self, run: TrainingRun) -> str:
-        """From start to end."""
-        if not (run.started_at and run.finished_at):
-            return "-"
-        return str(run.finished_at - run.started_at).partition(".")[0]
-
-    @display(description="Parameters")
-    def shown_parameters(self, run: TrainingRun) -> SafeString:
-        """As indented JSON."""
-        return _as_text(run.parameters)
-
-    @display(description="Dataset")
-    def shown_dataset(self, run: TrainingRun) -> SafeString:
-        """As indented JSON."""
-        return _as_text(run.dataset)
-
-    @display(description="Metrics")
-    def shown_metrics(self, run: TrainingRun) -> SafeString:
-        """As indented JSON."""
-        return _as_text(run.metrics)
-
-    @display(description="Gate")
-    def shown_gate(self, run: TrainingRun) -> SafeString:
-        """As indented JSON."""
-        return _as_text(run.gate)
-
-    @display(description="Learning curves")
-    def shown_learning_curves(self, run: TrainingRun) -> SafeString:
-        """As indented JSON."""
-        return _as_text(run.learning_curves)
-
-    @display(description="End of the log")
-    def shown_log(self, run: TrainingRun) -> SafeString:
-        """As it was written."""
-        return _preformatted(run.log_tail or "-")
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """One run."""
+        run = self.get_object(request, unquote(object_id))
+        return redirect("dashboard:run", run.pk) if run else redirect("dashboard:runs")
 
 
 @admin.register(ReleaseChange)
@@ -212,14 +79,6 @@ class ReleaseChangeAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: ReleaseChange | None = None) -> bool:
         """What happened stays."""
         return False
-
-
-def _as_text(value: object) -> SafeString:
-    return _preformatted(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _preformatted(text: str) -> SafeString:
-    return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
 
 
 class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):

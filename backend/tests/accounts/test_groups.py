@@ -13,8 +13,8 @@ from testing import Make
 
 pytestmark = pytest.mark.django_db
 
-RUNS = "admin:recommendations_trainingrun_changelist"
-NEW_RUN = "admin:recommendations_trainingrun_add"
+RUNS = "dashboard:runs"
+NEW_RUN = "dashboard:retrain"
 NEW_KEY = "admin:accounts_apikey_add"
 WEIGHTS = "interactions.change_signalweights"
 SCHEDULE = "django_celery_beat.change_periodictask"
@@ -37,7 +37,8 @@ def test_each_group_may_what_its_name_says(
     client.force_login(user)
 
     assert (client.get(reverse(RUNS)).status_code == 200) == sees
-    assert (client.get(reverse(NEW_RUN)).status_code == 200) == operates
+    # A form with a fault in it, so that nothing starts.
+    assert (client.post(reverse(NEW_RUN), {"kind": "nothing"}).status_code == 200) == operates
     assert (client.get(reverse(NEW_KEY)).status_code == 200) == administers
     assert user.has_perm("recommendations.operate") == operates
     assert user.has_perm(WEIGHTS) == user.has_perm(SCHEDULE) == administers
