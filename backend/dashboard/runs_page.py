@@ -194,7 +194,9 @@ def _stage(run: TrainingRun) -> str:
         return "waiting for the trainer"
     if run.status == Status.SUCCEEDED:
         return "done"
-    return f"ended at: {run.stage}" if run.is_finished and run.stage else run.stage
+    if run.is_finished:
+        return f"ended at: {run.stage}" if run.stage else ""
+    return run.stage or "starting"
 
 
 def _took(run: TrainingRun) -> str:
