@@ -20,6 +20,12 @@ class Series:
     low: Sequence[Value] = ()
     high: Sequence[Value] = ()
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What `charts.js` reads of it."""
+        interval = {"low": list(self.low), "high": list(self.high)} if self.low else {}
+        return {"name": self.name, "values": list(self.values), **interval}
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -75,10 +81,7 @@ class Chart:
             "yTitle": self.unit,
             "precision": self.precision,
             "labels": list(self.labels),
-            "series": [
-                {name: getattr(each, name) for name in ("name", "values", "low", "high")}
-                for each in self.series
-            ],
+            "series": [each.data for each in self.series],
         }
 
     @property

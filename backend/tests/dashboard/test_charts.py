@@ -73,3 +73,13 @@ def test_a_stat_shows_its_state_and_leads_on() -> None:
     assert "dash-bad" in html
     assert '<a href="/admin/runs/1/">Failed</a>' in html
     assert 'id="last-run-definition"' in html
+
+
+def test_intervals_stand_in_the_data_and_beside_the_values() -> None:
+    series = Series("als", [0.25, None], [0.2, None], [0.3, None])
+    chart = Chart("c", "NDCG", "ndcg", "How good.", ["one", "two"], [series], precision=2)
+
+    assert chart.data["series"] == [
+        {"name": "als", "values": [0.25, None], "low": [0.2, None], "high": [0.3, None]}
+    ]
+    assert list(chart.rows) == [("one", ["0.25 (0.20 to 0.30)"]), ("two", ["-"])]
