@@ -180,7 +180,7 @@ def ndcg_over_time(points: Sequence[Point]) -> Chart:
     return Chart(
         id="ndcg-over-time",
         title=f"NDCG@{k} by release",
-        unit=f"NDCG@{k}, with 95 % intervals",
+        unit=f"NDCG@{k}",
         definition=f"{DEFINITION.format(k=k)} {MEASURED_ON_ITS_DAY}",
         labels=[f"{point.at:%Y-%m-%d %H:%M}" for point in points],
         series=[_line(name, [point.measured.get(name) for point in points]) for name in names],
@@ -200,7 +200,7 @@ def ndcg_by_tier(version: str, measured: Mapping[str, Measured]) -> Chart:
     return Chart(
         id="ndcg-by-tier",
         title=f"NDCG@{k} by tier",
-        unit=f"NDCG@{k}, with 95 % intervals",
+        unit=f"NDCG@{k}",
         definition=f"{DEFINITION.format(k=k)} Tiers by startups acted on before the cut: cold below "
         f"{TIERS['warm']}, warm below {TIERS['hot']}, hot from there. Release {version}.",
         labels=[f"{tier} ({n_users[tier]:,} users)" for tier in tiers],

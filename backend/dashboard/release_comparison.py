@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from dashboard.model_figures import METRICS, Interval, in_order, measured_of
@@ -26,32 +27,32 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The facts of two releases under a heading."""
+    """The facts of two releases under a heading: rows of a table, and what is the same on one line."""
 
     title: str
     rows: Sequence[Compared]
-
-    @property
-    def different(self) -> list[Compared]:
-        """What differs."""
-        return [row for row in self.rows if row.differs]
-
-    @property
-    def same(self) -> list[Compared]:
-        """What does not."""
-        return [row for row in self.rows if not row.differs]
+    same: Sequence[Compared] = ()
 
 
 def compare(first: KeptRelease, second: KeptRelease) -> list[Comparison]:
-    """Figures, recipes and what was learned from."""
+    """Figures, what was learned from, recipes and costs."""
     names = in_order({*_entries(first), *_entries(second)})
     figures = [row for name in names for row in _compared_figures(name, first, second)]
-    recipes = [
-        Comparison(f"Recipe of {name}", list(_compared_facts(_recipe(first, name), _recipe(second, name))))
-        for name in names
+    costs = [row for name in names for row in _compared_costs(name, first, second)]
+    return [
+        Comparison("Measured", figures),
+        _apart("Learned from", _compared_facts(_dataset(first), _dataset(second))),
+        *(
+            _apart(f"Recipe of {name}", _compared_facts(_recipe(first, name), _recipe(second, name)))
+            for name in names
+        ),
+        Comparison("Cost of the training", costs),
     ]
-    learned = list(_compared_facts(_dataset(first), _dataset(second)))
-    return [Comparison("Measured", figures), Comparison("Learned from", learned), *recipes]
+
+
+def _apart(title: str, rows: Iterable[Compared]) -> Comparison:
+    rows = list(rows)
+    return Comparison(title, [row for row in rows if row.differs], [row for row in rows if not row.differs])
 
 
 def _entries(release: KeptRelease) -> Mapping[str, Any]:
@@ -59,11 +60,14 @@ def _entries(release: KeptRelease) -> Mapping[str, Any]:
 
 
 def _recipe(release: KeptRelease, recommender: str) -> Mapping[str, Any]:
-    entry = _entries(release).get(recommender, {})
-    return {
-        **entry.get("recipe", {}),
-        **{words: entry[name] for name, words in COSTS.items() if name in entry},
-    }
+    return _entries(release).get(recommender, {}).get("recipe", {})
+
+
+def _compared_costs(name: str, first: KeptRelease, second: KeptRelease) -> Iterator[Compared]:
+    entries = [_entries(release).get(name, {}) for release in (first, second)]
+    for field, words in COSTS.items():
+        texts = [fact_text(entry.get(field)) for entry in entries]
+        yield Compared(f"{name}, {words}", *texts, texts[0] != texts[1])
 
 
 def _dataset(release: KeptRelease) -> Mapping[str, Any]:
@@ -122,4 +126,13 @@ def fact_text(value: Any) -> str:
         return f"{value:,.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return _moment(value) or str(value)
+
+
+def _moment(value: Any) -> str:
+    """An ISO 8601 time to the second; nothing for anything else."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return ""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment.tzinfo else ""

@@ -180,7 +180,9 @@ def _runs_page(request: HttpRequest, form: TrainingForm) -> HttpResponse:
 
 
 def _facts(value: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), fact_text(fact)) for name, fact in flattened(value)]
+    return [
+        (name.removeprefix("counts ").replace("_", " "), fact_text(fact)) for name, fact in flattened(value)
+    ]
 
 
 def _who(run: TrainingRun) -> str:

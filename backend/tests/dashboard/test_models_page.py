@@ -178,13 +178,17 @@ def test_two_releases_stand_beside_each_other_with_what_differs_marked(
 ) -> None:
     response = viewer.get(reverse("dashboard:models"), {"first": releases[0], "second": releases[1]})
 
-    parts = {part.title: {row.name: row for row in part.rows} for part in response.context["comparisons"]}
+    parts = {
+        part.title: {row.name: row for row in (*part.rows, *part.same)}
+        for part in response.context["comparisons"]
+    }
     factors = parts["Recipe of als"]["factors"]
     assert ({factors.first, factors.second}, factors.differs) == ({"4", "8"}, True)
     assert not parts["Recipe of als"]["alpha"].differs
     assert not parts["Learned from"]["counts users"].differs
     assert "als, ndcg@10" in parts["Measured"]
-    assert "popularity, mrr@10" in parts["Measured"]
+    assert not parts["Measured"]["popularity, mrr@10"].differs
+    assert "als, peak memory in MiB" in parts["Cost of the training"]
 
 
 @pytest.mark.parametrize(
