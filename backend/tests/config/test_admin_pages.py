@@ -97,3 +97,15 @@ def test_people_who_are_not_staff_are_sent_to_the_login(person: tuple[User, Any]
 
     assert response.status_code == 302
     assert response.url.startswith(reverse("admin:login"))
+
+
+def test_who_logs_in_without_having_asked_for_a_page_gets_the_first_one(make_user: Make) -> None:
+    user = make_user(username="operator", is_staff=True)
+    user.set_password("a long enough secret")
+    user.save()
+
+    response = Client().post(
+        reverse("admin:login"), {"username": "operator", "password": "a long enough secret"}
+    )
+
+    assert (response.status_code, response.url) == (302, reverse("admin:index"))
