@@ -17,10 +17,11 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.charts import Chart, Series
 from dashboard.model_figures import METRICS, in_order, read_measured
 from dashboard.pages import OPERATE, page
-from dashboard.release_comparison import fact_text, flattened
+from dashboard.release_comparison import HASH_SHOWN, fact_text, flattened
 from recommendations import services
 from recommendations.forms import TrainingForm
 from recommendations.models import TrainingRun
+from recsys.errors import InvalidRequestError
 
 RUNS_A_PAGE = 25
 LOG_BYTES = 16_000  # of the end of a log; the page asks for it every second
@@ -29,6 +30,7 @@ AXES = ("epoch", "iteration")  # what a learning curve runs along
 NOT_DRAWN = ("seconds",)
 STARTED_BY = {
     TrainingRun.Trigger.SCHEDULED: "the schedule",
+    TrainingRun.Trigger.GROWTH: "growth of the acts",
     TrainingRun.Trigger.COMMAND: "a command",
     TrainingRun.Trigger.MANUAL: "somebody who is gone",
 }
@@ -47,12 +49,16 @@ def retrain(request: HttpRequest) -> HttpResponse:
     form = TrainingForm(request.POST)
     if not form.is_valid():
         return _runs_page(request, form)
-    run = services.request_training(
-        trigger=TrainingRun.Trigger.MANUAL,
-        started_by=request.user,
-        kind=form.cleaned_data["kind"],
-        parameters=form.cleaned_data["parameters"],
-    )
+    try:
+        run = services.request_training(
+            trigger=TrainingRun.Trigger.MANUAL,
+            started_by=request.user,
+            kind=form.cleaned_data["kind"],
+            parameters=form.cleaned_data["parameters"],
+        )
+    except InvalidRequestError as error:
+        form.add_error(None, str(error))
+        return _runs_page(request, form)
     before = TrainingRun.objects.filter(status=Status.RUNNING).exclude(pk=run.pk).first()
     if before is not None:
         messages.info(request, f"Run {before.pk} is running; one training runs at a time, so this one waits.")
@@ -107,6 +113,7 @@ def state_of(run: TrainingRun) -> dict[str, Any]:
         "status": run.status,
         "status_text": run.get_status_display(),
         "is_finished": run.is_finished,
+        "may_be_cancelled": not run.is_finished and run.cancel_requested_at is None,
         "percent": 100.0 if run.status == Status.SUCCEEDED else round(run.percent, 1),
         "stage": _stage(run),
         "took": _took(run),
@@ -180,6 +187,8 @@ def _runs_page(request: HttpRequest, form: TrainingForm) -> HttpResponse:
 
 
 def _facts(value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "hash" in value:
+        value = {**value, "hash": str(value["hash"])[:HASH_SHOWN]}
     return [
         (name.removeprefix("counts ").replace("_", " "), fact_text(fact)) for name, fact in flattened(value)
     ]
@@ -196,6 +205,8 @@ def _stage(run: TrainingRun) -> str:
         return "waiting for the trainer"
     if run.status == Status.SUCCEEDED:
         return "done"
+    if run.status == Status.RUNNING and run.cancel_requested_at is not None:
+        return f"being cancelled at: {run.stage}" if run.stage else "being cancelled"
     if run.is_finished:
         return f"ended at: {run.stage}" if run.stage else ""
     return run.stage or "starting"

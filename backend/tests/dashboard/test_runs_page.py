@@ -60,12 +60,22 @@ def test_an_operator_starts_a_training_and_is_led_to_it(operator: Client, redis:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_the_second_is_told_that_it_waits(operator: Client, redis: Redis) -> None:
-    running = TrainingRun.objects.create(status=Status.RUNNING)
+    running = TrainingRun.objects.create(status=Status.RUNNING, kind="als")
 
     html = operator.post(reverse("dashboard:retrain"), {"kind": "all"}, follow=True).content.decode()
 
     assert f"Run {running.pk} is running; one training runs at a time, so this one waits." in html
     assert TrainingRun.objects.filter(status=Status.QUEUED).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pressed_twice_it_is_one_training_and_the_form_says_which(operator: Client, redis: Redis) -> None:
+    operator.post(reverse("dashboard:retrain"), {"kind": "als"})
+
+    html = operator.post(reverse("dashboard:retrain"), {"kind": "als"}).content.decode()
+
+    run = TrainingRun.objects.get()
+    assert f"Run {run.pk} does the same and is queued" in html
 
 
 @pytest.mark.parametrize(
@@ -113,6 +123,46 @@ def test_buttons_want_a_post_and_the_csrf_token(operator: Client) -> None:
     assert TrainingRun.objects.count() == 1
 
 
+# --- Stopping one ---
+
+
+def test_a_queued_run_is_cancelled_at_once(operator: Client) -> None:
+    run = TrainingRun.objects.create()
+    address = reverse("dashboard:run_cancel", args=[run.pk])
+    assert address in operator.get(run_page(run)).content.decode()
+
+    html = operator.post(address, follow=True).content.decode()
+
+    run.refresh_from_db()
+    assert (run.status, run.cancelled_by.username) == (Status.CANCELLED, "operator")
+    assert run.reason in html
+    assert address not in html
+
+
+def test_a_running_one_is_asked_to_end_and_says_so_until_it_has(operator: Client) -> None:
+    run = TrainingRun.objects.create(status=Status.RUNNING, stage="fitting als")
+    assert state(operator, run)["may_be_cancelled"]
+
+    html = operator.post(reverse("dashboard:run_cancel", args=[run.pk]), follow=True).content.decode()
+
+    run.refresh_from_db()
+    assert run.cancel_requested_at is not None
+    told = state(operator, run)
+    assert (told["status"], told["may_be_cancelled"]) == ("running", False)
+    assert told["stage"] == "being cancelled at: fitting als"
+    assert reverse("dashboard:run_cancel", args=[run.pk]) not in html
+
+
+def test_what_has_ended_stays_as_it_ended(operator: Client) -> None:
+    run = TrainingRun.objects.create(status=Status.SUCCEEDED, release="20261122T030000Z-3f9a")
+
+    html = operator.post(reverse("dashboard:run_cancel", args=[run.pk]), follow=True).content.decode()
+
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert f"Run {run.pk} had ended already: succeeded." in html
+
+
 # --- The list ---
 
 
@@ -127,6 +177,8 @@ def test_the_list_tells_who_started_what_and_how_it_ended(viewer: Client, make_u
         finished_at=now,
     )
     TrainingRun.objects.create(trigger="scheduled", status=Status.SUCCEEDED, release="20261122T030000Z-3f9a")
+    for trigger in TrainingRun.Trigger:
+        TrainingRun.objects.create(trigger=trigger, status=Status.FAILED)
 
     html = viewer.get(reverse("dashboard:runs")).content.decode()
 

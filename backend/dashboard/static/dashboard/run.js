@@ -48,8 +48,8 @@
     find("reason").hidden = !state.reason;
     find("reason").dataset.status = state.status;
     writeLog(state.log);
-    if (state.is_finished) {
-      card.querySelector("[data-while-it-runs]")?.remove();
+    if (!state.may_be_cancelled) {
+      card.querySelector("[data-cancel]")?.remove();
     }
     const outcome = document.getElementById("outcome");
     if (outcome.dataset.outcome !== state.outcome) {
