@@ -155,6 +155,14 @@ class Explained(BaseModel):
     offered: bool = Field(description="Whether no rule keeps it out; it may still be too low for the list.")
     kept_out_by: list[KeptOut]
     rank: int | None = Field(description="Its place in the list; null when it is not in it.")
+    overall_rank: int = Field(
+        description="By the raw score among all startups that may be offered and that `source` knows; of one "
+        "that is kept out, as if it alone were let in."
+    )
+    n_candidates: int = Field(description="Of how many, itself among them.")
+    n_users: int | None = Field(
+        description="The users who had acted on it by the release; null when the release does not know it."
+    )
     score: float = Field(description="Between 0 and 1, as in a list.")
     method_used: str = Field(description="Who made the list.")
     source: str = Field(description="Who scores this startup.")

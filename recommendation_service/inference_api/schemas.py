@@ -193,6 +193,8 @@ class Ready(BaseModel):
     recommenders: list[str]
     release_failure: str | None = Field(description="Why a newer release is not served, if so.")
     live_store: Literal["synced", "not synced", "unavailable"]
+    cold_below: int = Field(description="With fewer startups acted on, content answers.")
+    hot_from: int = Field(description="From so many on, the ensemble answers; als between.")
 
 
 class Error(BaseModel):

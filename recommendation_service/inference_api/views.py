@@ -88,6 +88,8 @@ def ready() -> dict[str, Any]:
         "recommenders": sorted(release.recommenders),
         "release_failure": watcher.failure,
         "live_store": live_store,
+        "cold_below": (thresholds := _router().rules.thresholds).cold_below,
+        "hot_from": thresholds.hot_from,
     }
 
 

@@ -21,12 +21,13 @@ from recsys.recommenders.popularity import PopularityRecommender
 from recsys.serving.explanations import Asker, closest_interests
 from recsys.serving.retrieval import rank
 from recsys.serving.served import Served
-from recsys.types import Float32Array, History, Int32Array
+from recsys.types import BoolArray, Float32Array, History, Int32Array
 
 MAX_ACTS = 50
 MAX_DISLIKES_SHOWN = 20
 MAX_TERMS = 10
 SMALLEST_TERM = 0.02  # of all shared terms: below are the words every text has
+STANDING_BATCH = 65_536  # contenders whose likeness to dislikes is in memory at once
 SMALLEST_LOWERING = 1e-4  # of the score: below is what any startup has in common with another
 
 
@@ -102,6 +103,14 @@ class Breakdown:
     other: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The `rank` of a startup among `n_candidates`, itself one of them."""
+
+    rank: int
+    n_candidates: int
+
+
 def break_down(served: Served, recommender: Recommender, asker: Asker, item_index: int) -> Breakdown:
     """The parts of a recommender's score of one startup; it must know the startup."""
     history, asked = asker.history, np.array([item_index], np.int32)
@@ -131,6 +140,31 @@ def break_down(served: Served, recommender: Recommender, asker: Asker, item_inde
         lowered,
         score + (lowered.amount if lowered else 0.0) - sum(part.share for part in parts),
     )
+
+
+def find_standing(
+    recommender: Recommender, history: History, allowed: BoolArray, item_index: int, score: float
+) -> Standing:
+    """Where a startup stands among all that may be offered, as if it were one of them.
+
+    Args:
+        allowed: (n_items,) true where a startup may be offered.
+        score: of the startup, as a list would be ordered by.
+    """
+    others = allowed[: recommender.n_items].copy()
+    others[item_index] = False
+    candidates = np.flatnonzero(others).astype(np.int32)
+    # Dislikes only lower a score, so what is raw below the startup stays below; the last bits of a score
+    # depend on how many are computed together.
+    contenders = candidates[recommender.score_items(history, candidates) >= score - 1e-5 * abs(score)]
+    n_above = 0
+    for start in range(0, len(contenders), STANDING_BATCH):
+        batch = np.zeros(len(allowed), np.bool_)
+        batch[contenders[start : start + STANDING_BATCH]] = True
+        ranked = rank(recommender, history, STANDING_BATCH, batch)
+        is_first_of_equals = (ranked.scores == score) & (ranked.item_indices < item_index)
+        n_above += int(np.count_nonzero((ranked.scores > score) | is_first_of_equals))
+    return Standing(n_above + 1, len(candidates) + 1)
 
 
 def _list_score(served: Served, recommender: Recommender, history: History, item_index: int) -> float:

@@ -21,7 +21,7 @@ from recsys.serving.answers import (
     make_recommendation_id,
 )
 from recsys.serving.audience import find_audience
-from recsys.serving.breakdown import Breakdown, break_down
+from recsys.serving.breakdown import Breakdown, break_down, find_standing
 from recsys.serving.filling import NEW, Places, reasons_for, why_not
 from recsys.serving.live_state import UserState
 from recsys.serving.router import PLAIN, Router
@@ -29,7 +29,7 @@ from recsys.serving.seen import SeenPolicy
 from recsys.serving.served import Served
 from recsys.serving.session import Session, state_of_session
 from recsys.serving.similar import BLEND, explain_similar, find_similar
-from recsys.serving.steering import MAX_LIMIT, Steering, check_limit, narrow
+from recsys.serving.steering import MAX_LIMIT, Narrowed, Steering, check_limit, narrow
 
 WHOLE_LIST = Steering(limit=MAX_LIMIT)
 
@@ -48,7 +48,9 @@ class Explanation:
 
     `method_used` made the user's list and `source` scores this startup; `rank` is its place in the
     list, None when it is not in it; `score` is between 0 and 1, `breakdown.score` the raw one. A
-    startup no rule keeps out is `offered`, even if it is too low for the list.
+    startup no rule keeps out is `offered`, even if it is too low for the list; `overall_rank` is its
+    place among all `n_candidates` that may be offered and that `source` knows, by the raw score, and
+    itself. `n_users` of the release acted on it, None when the release does not know it.
     """
 
     user_id: str
@@ -58,6 +60,9 @@ class Explanation:
     offered: bool
     kept_out_by: tuple[KeptOut, ...]
     rank: int | None
+    overall_rank: int
+    n_candidates: int
+    n_users: int | None
     score: float
     method_used: str
     source: str
@@ -179,7 +184,11 @@ class Questions:
         breakdown = break_down(served, served.recommenders[scorer], state.asker, item_index)
         if place is None:
             place = _place_apart(served, state, item_index, scorer, breakdown.score, now_s)
-        kept_out = tuple(_kept_out(served, state, asked, item_index, rules.seen, now_s))
+        narrowed = narrow(served, state, asked, seen=rules.seen, now_s=now_s)
+        kept_out = tuple(_kept_out(served, state, asked, narrowed, item_index, rules.seen, now_s))
+        standing = find_standing(
+            served.recommenders[scorer], state.asker.history, narrowed.allowed, item_index, breakdown.score
+        )
         return Explanation(
             user_id,
             state.interaction_count,
@@ -188,6 +197,9 @@ class Questions:
             not kept_out,
             kept_out,
             place.rank or None,
+            standing.rank,
+            standing.n_candidates,
+            _n_users(served, item_index),
             place.score,
             made.method_used,
             place.source,
@@ -207,6 +219,13 @@ def _place_apart(
     places = Places.none().followed_by(index, scores, source)
     (reason,) = reasons_for(served, places, state.asker, now_s=now_s)
     return RankedStartup(served.items.ids[item_index], 0, float(scores[0]), source, reason)
+
+
+def _n_users(served: Served, item_index: int) -> int | None:
+    """How many users of the release acted on a startup; None when it came after the release."""
+    if item_index >= len(served.release.items):
+        return None
+    return int(served.n_users_of_item[item_index]) if item_index < served.n_acted_on else 0
 
 
 def _find_startup(served: Served, startup_id: str) -> int:
@@ -235,10 +254,15 @@ def _who_scores(
 
 
 def _kept_out(
-    served: Served, state: UserState, asked: Steering, item_index: int, seen: SeenPolicy, now_s: float
+    served: Served,
+    state: UserState,
+    asked: Steering,
+    narrowed: Narrowed,
+    item_index: int,
+    seen: SeenPolicy,
+    now_s: float,
 ) -> Iterator[KeptOut]:
     """Every rule that keeps the startup out of the list."""
-    narrowed = narrow(served, state, asked, seen=seen, now_s=now_s)
     policy = seen if asked.seen is None else asked.seen
     if not served.active[item_index]:
         yield KeptOut("inactive", "the startup is not active")
@@ -247,7 +271,7 @@ def _kept_out(
     if item_index in state.asker.history.disliked:
         yield KeptOut("disliked", "the user disliked it")
     elif item_index in state.acted_on and item_index not in policy.shown_again(state.dated_acts, now_s):
-        yield KeptOut("acted_on", "the user acted on it")
+        yield KeptOut("acted_on", f"the user acted on it, which hides it: {policy}")
     if served.items.ids[item_index] in asked.exclude:
         yield KeptOut("excluded", "the caller excluded it")
     for each in narrowed.filters:

@@ -55,6 +55,15 @@ class SeenPolicy:
 
     days: Mapping[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(SeenPolicy()), str(SeenPolicy({"view": 7.0}))
+        ('for ever', 'view for 7 days, others for ever')
+        """
+        named = [f"{signal} for {days:g} days" for signal, days in self.days.items()]
+        return ", ".join([*named, "others for ever"]) if named else "for ever"
+
     def shown_again(self, acts: DatedActs, now_s: float) -> Int32Array:
         """(k,) indices of the startups that may be shown again at `now_s`, UTC seconds."""
         if not self.days:

@@ -22,6 +22,8 @@ def test_ready_tells_what_is_served(client: FlaskClient, models_dir: Path) -> No
         "recommenders": ["als", "content", "ensemble", "popularity", "two_tower"],
         "release_failure": None,
         "live_store": "synced",
+        "cold_below": 5,
+        "hot_from": 20,
     }
 
 

@@ -141,8 +141,9 @@ def test_an_explanation_has_the_documented_shape_and_adds_up(client: FlaskClient
     listed = client.get("/recommend?user_id=anna&limit=3").json["startups"][1]
     answer = client.get(f"/explain?user_id=anna&startup_id={listed['id']}").json
     assert list(answer) == [
-        "user_id", "interaction_count", "startup_id", "name", "offered", "kept_out_by", "rank", "score",
-        "method_used", "source", "reason", "model_version", "degraded", "raw_score", "acts", "interests",
+        "user_id", "interaction_count", "startup_id", "name", "offered", "kept_out_by", "rank",
+        "overall_rank", "n_candidates", "n_users", "score", "method_used",
+        "source", "reason", "model_version", "degraded", "raw_score", "acts", "interests",
         "tags", "words", "popularity", "lowered", "other",
     ]  # fmt: skip
     assert (answer["offered"], answer["kept_out_by"], answer["rank"]) == (True, [], 2)

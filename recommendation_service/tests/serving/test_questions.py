@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 import redis
 
+from recsys.datasets.catalogue import CatalogueItem
 from recsys.errors import InvalidRequestError, NotFoundError
 from recsys.recommenders.base import Recommender
 from recsys.serving import filling
 from recsys.serving.explanations import Asker, explain
+from recsys.serving.live_catalogue import LiveCatalogueStore
 from recsys.serving.questions import Questions
 from recsys.serving.router import Router
 from recsys.serving.seen import parse_seen_policy
@@ -40,6 +42,44 @@ def test_what_is_in_the_list_is_explained_as_it_stands_there(
         assert (told.method_used, told.source) == (answer.method_used, startup.source)
         assert told.interaction_count == n_acts
         assert (told.offered, told.kept_out_by) == (True, ())
+
+
+@pytest.mark.parametrize("method", ["als", "content", "ensemble", "popularity", None])
+def test_the_overall_rank_is_the_place_among_all_candidates(
+    questions: Questions, router: Router, act: Callable, method: str | None
+) -> None:
+    act("anna", [*FINTECH[2:9], *ROBOTICS[:3]], dislikes=["s09", "s11"])
+    listed = router.recommend("anna", Steering(limit=100, method=method)).startups
+    of_source = [startup for startup in listed if startup.source == listed[0].source]
+
+    told = [questions.explain("anna", s.id, Steering(limit=100, method=method)) for s in of_source]
+
+    assert [explanation.overall_rank for explanation in told] == list(range(1, len(of_source) + 1))
+    assert {explanation.n_candidates for explanation in told} == {len(of_source)}
+
+
+def test_a_startup_that_is_kept_out_has_the_rank_it_would_have(questions: Questions, act: Callable) -> None:
+    act("u00", FINTECH[3:9])
+    free = questions.explain("u00", "s03", Steering(limit=100))
+    excluded = questions.explain("u00", "s03", Steering(limit=100, exclude=["s03"]))
+
+    assert (excluded.rank, excluded.offered) == (None, False)
+    assert (excluded.overall_rank, excluded.n_candidates) == (free.overall_rank, free.n_candidates)
+
+
+def test_how_many_users_acted_on_it_and_whether_the_release_knows_it(
+    questions: Questions, router: Router, act: Callable, catalogue: LiveCatalogueStore
+) -> None:
+    act("anna", FINTECH[:6])
+    catalogue.put([CatalogueItem("new", "Newcomer", "payments", industry="Fintech", created_at=1e9)])
+    release = router.release()
+    column = release.items.get("s04")
+    assert column is not None
+    assert release.user_items is not None
+
+    assert questions.explain("anna", "s04").n_users == (release.user_items.indices == column).sum() > 0
+    assert questions.explain("anna", "s41").n_users == 0
+    assert questions.explain("anna", "new").n_users is None
 
 
 def test_the_reason_of_one_startup_costs_no_other_a_reason(
