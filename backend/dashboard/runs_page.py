@@ -119,6 +119,8 @@ def state_of(run: TrainingRun) -> dict[str, Any]:
         "took": _took(run),
         "left": "" if run.seconds_left is None or run.is_finished else _duration(run.seconds_left),
         "silent": _silence(run),
+        "process": _process(run),
+        "log_file": run.log_file,
         "reason": run.reason,
         "log": log_of(run),
         "outcome": "".join("1" if part else "0" for part in parts) + run.status,
@@ -210,6 +212,13 @@ def _stage(run: TrainingRun) -> str:
     if run.is_finished:
         return f"ended at: {run.stage}" if run.stage else ""
     return run.stage or "starting"
+
+
+def _process(run: TrainingRun) -> str:
+    """Where it runs or ran, and under which token of the lease."""
+    if not run.worker_host:
+        return ""
+    return f"{run.worker_pid} on {run.worker_host}, token {run.fencing_token}"
 
 
 def _took(run: TrainingRun) -> str:

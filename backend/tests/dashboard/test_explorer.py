@@ -188,6 +188,7 @@ def test_a_score_is_taken_apart_by_the_method_of_the_list(viewer: Client, demo: 
     why = response.context["why"]
     assert (why["source"], why["rank"]) == ("als", 3)
     html = response.content.decode()
+    assert f"3 of {why['n_candidates']}" in html
     assert why["acts"]
     assert all(floatformat(act["share"], 4) in html for act in why["acts"])
 

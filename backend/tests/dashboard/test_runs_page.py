@@ -226,6 +226,9 @@ def test_a_running_one_tells_how_far_it_is(viewer: Client, settings: Settings, t
         started_at=now - timedelta(seconds=65),
         heartbeat_at=now,
         log_file="all-1.log",
+        worker_host="trainer",
+        worker_pid=42,
+        fencing_token=7,
     )
     (tmp_path / "all-1.log").write_text("one\n")
 
@@ -234,6 +237,7 @@ def test_a_running_one_tells_how_far_it_is(viewer: Client, settings: Settings, t
     assert (told["status"], told["percent"], told["stage"]) == ("running", 42.0, "fitting als")
     assert (told["is_finished"], told["left"], told["silent"]) == (False, "1 min 30 s", "")
     assert told["took"].startswith("1 min ")
+    assert (told["process"], told["log_file"]) == ("42 on trainer, token 7", "all-1.log")
     assert told["log"] == "one\n"
     (tmp_path / "all-1.log").write_text("one\ntwo\n")
     assert state(viewer, run)["log"] == "one\ntwo\n"

@@ -42,6 +42,8 @@
     write("stage", state.stage);
     write("took", state.took || "not started");
     write("left", state.left || "-");
+    write("process", state.process || "-");
+    write("log_file", state.log_file || "-");
     write("silent", state.silent);
     card.querySelector("[data-silent]").hidden = !state.silent;
     write("reason", state.reason);
