@@ -89,7 +89,6 @@ def explorer_explain(request: HttpRequest, pk: UUID, startup: UUID) -> HttpRespo
     context: dict[str, Any] = {**_search(request), "person": user, "about": about, "method": method}
     try:
         context["why"] = why = inference_client().explain(str(pk), str(startup), options)
-        context["overall_place"] = f"{why['overall_rank']:,} of {why['n_candidates']:,}"
         context["show_other"] = abs(why["other"]) >= SMALLEST_SHOWN
     except InvalidRequestError as refusal:
         context["refusal"] = str(refusal)
