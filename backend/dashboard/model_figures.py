@@ -11,6 +11,7 @@ from dashboard.charts import Chart, Series
 from recommendations.models import TrainingRun
 from recsys.artifacts.promote import KeptRelease
 from recsys.evaluation.evaluate import TIERS
+from recsys.experiments.registry import best_versions
 
 NDCG = "ndcg"
 BASELINE = "popularity"
@@ -135,7 +136,7 @@ def release_rows(kept: Sequence[KeptRelease]) -> tuple[list[str], list[ReleaseRo
     measured = {release.version: measured_of(release) for release in kept}
     entries = {release.version: (release.manifest or {}).get("recommenders", {}) for release in kept}
     columns = in_order(name for each in entries.values() for name in each)
-    best = {name: _best(name, measured) for name in columns}
+    best = {name: one.version for name, one in best_versions(kept).items()}
     rows = [
         ReleaseRow(
             release,
@@ -144,7 +145,7 @@ def release_rows(kept: Sequence[KeptRelease]) -> tuple[list[str], list[ReleaseRo
                     name,
                     name in entries[release.version],
                     measured[release.version].get(name),
-                    best[name] == release.version,
+                    best.get(name) == release.version,
                 )
                 for name in columns
             ],
@@ -224,12 +225,6 @@ def _figures(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
 def _measured_of_run(run: TrainingRun) -> dict[str, Measured]:
     read = {name: read_measured(metrics) for name, metrics in run.metrics.items()}
     return {name: measured for name, measured in read.items() if measured is not None}
-
-
-def _best(name: str, measured: Mapping[str, Mapping[str, Measured]]) -> str | None:
-    """The version whose NDCG is highest; the newest of equals."""
-    candidates = [(each[name].ndcg.mean, version) for version, each in measured.items() if name in each]
-    return max(candidates)[1] if candidates else None
 
 
 def _line(name: str, values: Sequence[Measured | Interval | None]) -> Series:
