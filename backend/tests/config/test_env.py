@@ -44,6 +44,15 @@ def test_production_is_read() -> None:
     assert parsed.inference_api_key == "new-key"
 
 
+def test_the_limits_of_a_training_are_read_and_have_defaults() -> None:
+    by_default = Settings.from_env(BASE)
+    given = Settings.from_env({**BASE, "TRAINING_TIME_LIMIT_S": "3600", "TRAINING_MEMORY_LIMIT_MB": "0"})
+
+    assert by_default.training_time_limit_s == 12 * 3600
+    assert by_default.training_memory_limit_mb > 100
+    assert (given.training_time_limit_s, given.training_memory_limit_mb) == (3600, 0)
+
+
 def test_a_database_url_becomes_djangos_entry() -> None:
     assert Settings.from_env(BASE).database == {
         "ENGINE": "django.db.backends.postgresql",
@@ -74,6 +83,9 @@ def test_a_database_url_becomes_djangos_entry() -> None:
         ("CSRF_TRUSTED_ORIGINS", "example.org", "https://example.org"),
         ("HOT_FROM", "many", "a whole number"),
         ("COLD_BELOW", "21", "at most HOT_FROM"),
+        ("TRAINING_TIME_LIMIT_S", "59", "a whole number from 60"),
+        ("TRAINING_MEMORY_LIMIT_MB", "4GB", "a whole number from 0"),
+        ("TRAINING_MEMORY_LIMIT_MB", "-1", "a whole number from 0"),
     ],
 )
 def test_what_cannot_work_is_named_with_what_can(name: str, value: str, accepted: str) -> None:
