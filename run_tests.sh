@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks everything: lint, types, import directions, migrations, tests.
 #
-#   ./run_tests.sh                     all but the slow tests
-#   ./run_tests.sh --all               the slow ones too
+#   ./run_tests.sh                     all but the slow tests and those in a browser
+#   ./run_tests.sh --all               these too; the browser is Debian's chromium (skipped without)
 #   ./run_tests.sh backend/tests -k api    what follows goes to pytest
 #
 # Uses throw-away servers of its own; nothing is left running.
@@ -21,7 +21,7 @@ case ${1:-} in
     shift
     selection=()
     ;;
-  *) selection=(-m "not slow") ;;
+  *) selection=(-m "not slow and not browser") ;;
 esac
 
 prepare_environment "$EXTRAS_TO_DEVELOP"

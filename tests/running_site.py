@@ -89,16 +89,25 @@ def free_port() -> int:
 def serve(stack: ExitStack, environment: Mapping[str, str], folder: Path, app: str, log: Path) -> str:
     """Start gunicorn and stop it at the end; returns its address once it listens."""
     port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", "1", NO_SOCKET)
+    start(stack, environment, folder, log, "gunicorn", app, *options)
+    return f"http://127.0.0.1:{port}"
+
+
+def start(
+    stack: ExitStack, environment: Mapping[str, str], folder: Path, log: Path, module: str, *arguments: str
+) -> subprocess.Popen[bytes]:
+    """Start a Python program of the system, writing to `log`, and stop it at the end."""
     output = stack.enter_context(log.open("w"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--workers", "1", NO_SOCKET],
+        [sys.executable, "-m", module, *arguments],
         cwd=folder,
         env=dict(environment),
         stdout=output,
         stderr=output,
     )
     stack.callback(stop, process)
-    return f"http://127.0.0.1:{port}"
+    return process
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

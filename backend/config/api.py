@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
 
 from accounts.api import router as users_router
@@ -19,6 +22,17 @@ Services send an API key (`Authorization: Bearer KEY` or `X-API-Key: KEY`), made
 Every error is `{"error": code, "message": what happened and how to mend it, "detail": {...}}`.
 """
 
+
+class Docs(Swagger):
+    """Swagger's page, which lacks its language: a screen reader would read it in the reader's own."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        """The page, in English."""
+        page = super().render_page(request, api, **kwargs)
+        page.content = page.content.replace(b"<html>", b'<html lang="en">', 1)
+        return page
+
+
 api = NinjaAPI(
     title="Startup recommendations",
     version="1",
@@ -26,7 +40,7 @@ api = NinjaAPI(
     urls_namespace="api",
     parser=StrictJsonParser(),
     # validatorUrl: the page would send the API's description to a validator elsewhere.
-    docs=Swagger({"validatorUrl": None, "persistAuthorization": True}),
+    docs=Docs({"validatorUrl": None, "persistAuthorization": True}),
 )
 api.add_router("/interactions", interactions_router)
 api.add_router("/users", users_router)

@@ -3,6 +3,11 @@
 from django.urls import reverse_lazy
 
 SITE_TITLE = "Startup recommendations"
+# Within the page: without one, browsers ask for /favicon.ico, which is not there.
+ICON = (
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
+    "<rect width='16' height='16' rx='4' fill='%239333ea'/><path d='M8 3l3 5H9v5H7V8H5z' fill='white'/></svg>"
+)
 
 
 def _link(title: str, icon: str, model: str) -> dict[str, object]:
@@ -18,6 +23,7 @@ UNFOLD = {
     "SITE_TITLE": SITE_TITLE,
     "SITE_HEADER": SITE_TITLE,
     "SITE_SYMBOL": "rocket_launch",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": ICON}],
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
         "show_search": True,
