@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import socket
 
-from celery import shared_task
+from celery import Task, shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from dashboard import activity, answers, data_summary
 from dashboard.models import Heartbeat
+from recommendations.beats import note_beat
 
 
-@shared_task
-def heartbeat(queue: str) -> None:
-    """That it runs proves that a worker takes this queue."""
+@shared_task(bind=True)
+def heartbeat(self: Task, queue: str) -> None:
+    """That it runs proves that a worker takes this queue; its sender is the beat."""
     Heartbeat.objects.update_or_create(
         name=queue, defaults={"beat_at": timezone.now(), "host": socket.gethostname()}
     )
+    if queue == settings.CELERY_TASK_DEFAULT_QUEUE and self.request.origin:
+        note_beat(self.request.origin)
 
 
 @shared_task

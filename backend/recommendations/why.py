@@ -137,7 +137,7 @@ def _who_answers(user: User, said: Mapping[str, Any], ready: Mapping[str, Any]) 
     cold, hot = ready["cold_below"], ready["hot_from"]
     tier = f"below {cold}" if count < cold else f"{hot} or more" if count >= hot else f"{cold} to {hot - 1}"
     degraded = f" ({said['degraded']})" if said["degraded"] else ""
-    return f"{method}, for {count} startups acted on is {tier}; release {said['model_version']}{degraded}"
+    return f"{method}: {count} startups acted on ({tier}); release {said['model_version']}{degraded}"
 
 
 def _place(said: Mapping[str, Any]) -> str:

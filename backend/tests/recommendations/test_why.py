@@ -51,7 +51,7 @@ def test_of_a_recommended_startup_rank_score_reason_and_parts_are_told(warm: Use
     told = why("demo-warm", second.name.upper())
 
     assert told["Verdict"] == "recommended: rank 2 in the list of 10"
-    assert told["List"].startswith("als, for 10 startups acted on is 5 to 19; release ")
+    assert told["List"].startswith("als: 10 startups acted on (5 to 19); release ")
     score = re.fullmatch(r"0\.\d{4} \(raw -?\d\.\d{4}\), 2 of \d+ by als", told["Score"])
     assert score is not None, told["Score"]
     assert told["Reason"].startswith("Because you ")
@@ -123,7 +123,7 @@ def test_who_did_nothing_or_opted_out_is_answered_without_a_history(
         warm.save()
     first = listed(nobody, 1)[0]
 
-    assert why(nobody, first)["List"].startswith("content, for 0 startups acted on is below 5")
+    assert why(nobody, first)["List"].startswith("content: 0 startups acted on (below 5)")
     assert why(warm, first)["List"] == "popularity: the user opted out, so nothing personal is used"
     assert why(warm, first)["User"].endswith(", opted out")
 
