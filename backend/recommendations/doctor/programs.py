@@ -27,7 +27,7 @@ from recommendations.doctor.report import Finding, fail, ok, warn
 from recommendations.inference import inference_client
 from recommendations.lease import LEASE_S
 from recommendations.models import TrainingRun
-from recommendations.schedule import HEALING_NAME
+from recommendations.schedule import ENTRIES
 from recsys.artifacts.layout import served_version
 from recsys.errors import UnavailableError
 
@@ -144,8 +144,8 @@ def check_beat() -> Finding:
 
 
 def check_schedule() -> Finding:
-    """The training and what heals and counts are in the schedule, enabled and on time."""
-    names = [HEALING_NAME, *(planned.name for planned in DASHBOARD_TASKS)]
+    """Training, healing, counting and cleaning are in the schedule, enabled and on time."""
+    names = [planned.name for planned in (*ENTRIES, *DASHBOARD_TASKS)]
     enabled = set(PeriodicTask.objects.filter(enabled=True).values_list("name", flat=True))
     upcoming = next_training()
     if upcoming is None:
