@@ -2,9 +2,10 @@
 # Exports the acts, trains what recommendation_service/config/training_config.yaml enables, evaluates, publishes.
 #
 #   ./train_all_models.sh                          with the configured hyper-parameters
-#   ./train_all_models.sh --set als.factors=64     what follows goes to `recsys train`
+#   ./train_all_models.sh --set als.factors=64     what follows goes to `manage.py train`
 #
-# A step that fails stops it; what was served before is still served then.
+# It is a run in the admin, as those of the schedule are; one runs at a time. When it fails, what was served
+# before is still served.
 set -euo pipefail
 REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cd "$REPOSITORY"
@@ -19,15 +20,7 @@ esac
 python="$REPOSITORY/.venv/bin/python"
 [ -x "$python" ] || python=$(command -v python || command -v python3)
 
-step() {
-  local title=$1
-  shift
-  printf '==> %s\n' "$title"
-  if ! "$@"; then
-    printf 'Error: %s failed; the release served before is unchanged.\n' "$title" >&2
-    exit 1
-  fi
-}
-
-step "Exporting the acts" "$python" backend/manage.py generate_als_dataset
-step "Training, evaluating and publishing" "$python" -m recsys.cli train "$@"
+if ! "$python" backend/manage.py train "$@"; then
+  printf 'Error: the training failed; the release served before is unchanged.\n' >&2
+  exit 1
+fi

@@ -15,9 +15,9 @@ from recommendations.releases import published_by
 from recommendations.services import refuse_run, report_run, succeed_run
 from recsys.datasets.user_items import Dataset, load_dataset
 from recsys.errors import UnavailableError
-from recsys.progress import StagedProgress
+from recsys.progress import StagedProgress, ignore_progress
 from recsys.training.pipeline import TrainingResult, train_and_publish
-from recsys.types import ProgressReport
+from recsys.types import ProgressCallback, ProgressReport
 from startups.live_catalogue import sync_live_catalogue
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,13 @@ class RunProgress:
         )
 
 
-def train_run(run: TrainingRun, token: int) -> None:
+def train_run(run: TrainingRun, token: int, progress: ProgressCallback = ignore_progress) -> TrainingResult:
     """Export, train, evaluate, ask the gate, publish.
+
+    Args:
+        run: what is asked for; it is told how far it is, and what came of it.
+        token: of the lease.
+        progress: told too.
 
     Raises:
         ConfigError: a hyper-parameter cannot work.
@@ -57,7 +62,13 @@ def train_run(run: TrainingRun, token: int) -> None:
         ArtifactError: the release could not be published; the served one still is.
         LeaseLostError: another process has taken over.
     """
-    stages = StagedProgress(RunProgress(run.pk, token), SHARES)
+    told = RunProgress(run.pk, token)
+
+    def tell(report: ProgressReport) -> None:
+        progress(report)
+        told(report)
+
+    stages = StagedProgress(tell, SHARES)
     plan = training_plan(run.kind, run.parameters)
     export_als_dataset(output_dir=settings.DATASET_DIR, progress=stages.within("export"))
     dataset = load_dataset(settings.DATASET_DIR)
@@ -78,9 +89,10 @@ def train_run(run: TrainingRun, token: int) -> None:
     }
     if not result.version:
         refuse_run(run.pk, token, reason=_refusal(result), **learned)
-        return
+        return result
     _tell_live_catalogue()
     succeed_run(run.pk, token, release=result.version, reason=_remarks(result), **learned)
+    return result
 
 
 def _refusal(result: TrainingResult) -> str:

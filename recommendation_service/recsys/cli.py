@@ -19,12 +19,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.config import parse_assignments, read_section
+from recsys.config import parse_assignments, parse_overrides, read_section
 from recsys.datasets.public_split import load_public_split, load_public_train
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, load_dataset
@@ -75,7 +75,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _train(options: argparse.Namespace) -> None:
     recommenders = options.recommenders or read_section(TrainingPlan.section)["recommenders"]
-    train_from_options(options, recommenders, _by_recommender(options.set), kind="train")
+    train_from_options(options, recommenders, parse_overrides(options.set), kind="train")
 
 
 def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -196,7 +196,7 @@ def _benchmark(options: argparse.Namespace) -> None:
             options.train,
             options.test,
             recommender=options.recommender,
-            overrides=_by_recommender(
+            overrides=parse_overrides(
                 [a if "." in a.partition("=")[0] else f"{options.recommender}.{a}" for a in options.set]
             ),
             protocol=options.protocol,
@@ -354,17 +354,6 @@ def _roll_back(options: argparse.Namespace) -> None:
 
 def _tell_switch(switch: Switch) -> None:
     print(f"Served is {switch.version}, before it was {switch.previous or 'none'}.")
-
-
-def _by_recommender(assignments: list[str]) -> Mapping[str, Mapping[str, object]]:
-    """["als.factors=64"] as {"als": {"factors": "64"}}."""
-    overrides: dict[str, dict[str, object]] = {}
-    for path, value in parse_assignments(assignments).items():
-        recommender, dot, name = path.partition(".")
-        if not dot:
-            raise ConfigError(f"{path}={value} names no recommender; write als.{path}={value}.")
-        overrides.setdefault(recommender, {})[name] = value
-    return overrides
 
 
 if __name__ == "__main__":

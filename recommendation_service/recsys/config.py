@@ -107,6 +107,21 @@ def parse_assignments(assignments: list[str]) -> dict[str, object]:
     return parsed
 
 
+def parse_overrides(assignments: list[str]) -> dict[str, dict[str, object]]:
+    """["als.factors=64"] as {"als": {"factors": "64"}}.
+
+    Raises:
+        ConfigError: one is not of the form recommender.name=value.
+    """
+    overrides: dict[str, dict[str, object]] = {}
+    for path, value in parse_assignments(assignments).items():
+        recommender, dot, name = path.partition(".")
+        if not dot:
+            raise ConfigError(f"{path}={value} names no recommender; write als.{path}={value}.")
+        overrides.setdefault(recommender, {})[name] = value
+    return overrides
+
+
 def _convert(section: str, name: str, value: object, hint: Any) -> object:
     """A YAML value or a command line's string as the type of the field."""
     accepts_none = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)

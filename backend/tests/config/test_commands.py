@@ -20,6 +20,7 @@ AWAY = "postgresql://nobody@127.0.0.1:1/none"
         ("seed_demo", "--users", "3", "--startups", "25"),
         ("sync_live_profiles",),
         ("run_training", "1"),
+        ("train",),
         ("migrate",),
     ],
     ids=lambda command: command[0],

@@ -92,16 +92,19 @@ def train_from_options(
             result = train_and_publish(
                 dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
             )
-    judged = kind if kind in RECOMMENDERS else "als"
-    print_result(result, n_interactions=int(dataset.user_items.nnz), judged=judged, k=plan.k)
-    sys.stdout.write(
-        f"\nPublished release {result.version} to {options.models_dir} in {result.seconds:.1f} s.\n"
-    )
+    print_result(result, kind, n_interactions=int(dataset.user_items.nnz), k=plan.k)
+    print_published(result, options.models_dir, log_file)
+
+
+def print_published(result: TrainingResult, models_dir: Path, log_file: Path) -> None:
+    """Where what was trained lies, and what was said meanwhile."""
+    sys.stdout.write(f"\nPublished release {result.version} to {models_dir} in {result.seconds:.1f} s.\n")
     sys.stdout.write(f"Log: {log_file}\n")
 
 
-def print_result(result: TrainingResult, *, n_interactions: int, judged: str, k: int) -> None:
+def print_result(result: TrainingResult, kind: str, *, n_interactions: int, k: int) -> None:
     """The figures beside the baseline's, the guide's verdict on them, and the warnings."""
+    judged = kind if kind in RECOMMENDERS else "als"
     if result.evaluations:
         sys.stdout.write(format_figures(result.evaluations, judged, k))
     means = answered_means(result.evaluations, judged).get(judged) if result.evaluations else None

@@ -1,0 +1,125 @@
+"""A training in this very process, under the lease, for a person who watches it at a terminal."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from recommendations.lease import NAME, LeaseLostError, end_lease, renew_lease, take_lease
+from recommendations.models import TrainingLease, TrainingRun
+from recommendations.plans import training_plan
+from recommendations.process import RENEW_EVERY_S
+from recommendations.services import (
+    asked_to_cancel,
+    cancel_run,
+    cancel_running,
+    fail_run,
+    report_run,
+    start_run,
+)
+from recommendations.training import train_run
+from recsys.errors import UnavailableError
+from recsys.training.pipeline import TrainingResult
+from recsys.training.run_log import run_log
+from recsys.types import ProgressCallback
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The run as it ended, what came of it, and its log."""
+
+    run: TrainingRun
+    result: TrainingResult
+    log_file: Path
+
+
+def train_here(kind: str, parameters: Mapping[str, Any], progress: ProgressCallback) -> Trained:
+    """Do what the worker would do, as a run that a command asked for.
+
+    Args:
+        kind: one recommender, or TrainingRun.ALL.
+        parameters: hyper-parameters other than the configured: recommender -> name -> value.
+        progress: told how far it is.
+
+    Raises:
+        UnavailableError: another training is running.
+        RecsysError: as `train_run`.
+    """
+    training_plan(kind, parameters)  # refused before there is a run
+    run = TrainingRun.objects.create(
+        kind=kind, trigger=TrainingRun.Trigger.COMMAND, parameters=dict(parameters)
+    )
+    token = take_lease(run.pk)
+    if token is None:
+        run.delete()  # nothing waits for its turn in a terminal
+        raise UnavailableError(f"{_who_trains()}; wait until it has ended, or cancel it in the admin.")
+    try:
+        start_run(run.pk, token)
+        with run_log(settings.LOGS_DIR, kind) as log_file, _lease_kept(run.pk, token):
+            report_run(run.pk, token, log_file=log_file.name)
+            result = train_run(run, token, progress)
+    except KeyboardInterrupt:
+        cancel_run(run.pk, by=None)  # does nothing where somebody else has, in the admin
+        cancel_running(run.pk, token)
+        raise
+    except Exception as error:
+        fail_run(run.pk, str(error) or type(error).__name__, token=token)
+        raise
+    finally:
+        end_lease(token)
+    run.refresh_from_db()
+    return Trained(run, result, log_file)
+
+
+def _who_trains() -> str:
+    run = TrainingLease.objects.select_related("run").get(name=NAME).run
+    if run is None:
+        return "Another training is running"
+    return f"Training run {run.pk} is {run.status} ({run.percent:.0f} % {run.stage})".replace(" )", ")")
+
+
+@contextmanager
+def _lease_kept(run_id: int, token: int) -> Iterator[None]:
+    """While the block runs the lease stays ours; cancelled in the admin, it ends as by Ctrl-C."""
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep_lease, args=(run_id, token, ended), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
+def _keep_lease(run_id: int, token: int, ended: threading.Event) -> None:
+    looks = 0
+    try:
+        while not ended.wait(LOOK_EVERY_S):
+            looks += 1
+            try:
+                if asked_to_cancel(run_id):
+                    _thread.interrupt_main()
+                    return
+                if looks % round(RENEW_EVERY_S / LOOK_EVERY_S) == 0:
+                    renew_lease(token)
+                    report_run(run_id, token)
+            except OperationalError as error:
+                logger.warning("lease not renewed token=%s reason=%s", token, error)
+                connection.close()
+    except LeaseLostError as error:
+        logger.warning("lease lost reason=%s", error)  # the next report ends the training
+    finally:
+        connection.close()
