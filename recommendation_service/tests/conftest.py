@@ -50,11 +50,12 @@ def connect_to() -> Iterator[Callable[..., redis.Redis]]:
 
 
 @pytest.fixture
-def redis_client(redis_url: str, connect_to: Callable[..., redis.Redis]) -> redis.Redis:
-    """A client of the run's own Valkey, emptied."""
+def redis_client(redis_url: str, connect_to: Callable[..., redis.Redis]) -> Iterator[redis.Redis]:
+    """A client of the run's own Valkey, emptied before and after: the backend's tests share it."""
     client = connect_to(redis_url)
     client.flushall()
-    return client
+    yield client
+    client.flushall()
 
 
 class StoppableValkey:
