@@ -83,8 +83,8 @@ class Settings:
             training_memory_limit_mb=_whole(
                 env, "TRAINING_MEMORY_LIMIT_MB", default=_most_of_the_memory_mb(), least=0
             ),
-            cold_below=_whole_number(env, "COLD_BELOW", default=5),
-            hot_from=_whole_number(env, "HOT_FROM", default=20),
+            cold_below=_whole(env, "COLD_BELOW", default=5, least=0),
+            hot_from=_whole(env, "HOT_FROM", default=20, least=0),
         )
         if settings.cold_below > settings.hot_from:
             raise SettingError(
@@ -136,7 +136,7 @@ def _whole(env: Mapping[str, str], name: str, *, default: int, least: int) -> in
     value = env.get(name, "").strip()
     if not value:
         return default
-    if not value.isdecimal() or int(value) < least:
+    if not (value.isascii() and value.isdecimal()) or int(value) < least:
         raise SettingError(name, value, f"a whole number from {least:,}")
     return int(value)
 
@@ -144,15 +144,6 @@ def _whole(env: Mapping[str, str], name: str, *, default: int, least: int) -> in
 def _most_of_the_memory_mb() -> int:
     """Nine tenths of the machine's: what answers people must not be swapped out or killed for a training."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 // 2**20
-
-
-def _whole_number(env: Mapping[str, str], name: str, *, default: int) -> int:
-    value = env.get(name, "").strip()
-    if not value:
-        return default
-    if not (value.isascii() and value.isdigit()):
-        raise SettingError(name, value, "a whole number of startups, 0 or more")
-    return int(value)
 
 
 def _words(env: Mapping[str, str], name: str) -> tuple[str, ...]:
