@@ -7,6 +7,7 @@ from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
+from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
 from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender
@@ -16,6 +17,7 @@ RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "popularity": (PopularityRecommender, PopularityConfig),
     "content": (ContentRecommender, ContentConfig),
     "als": (ALSRecommender, ALSConfig),
+    "bpr": (BPRRecommender, BPRConfig),
     "two_tower": (TwoTowerRecommender, TwoTowerConfig),
     "ensemble": (EnsembleRecommender, EnsembleConfig),
 }

@@ -20,17 +20,16 @@ from recsys.config import SectionConfig
 from recsys.datasets.catalogue import CatalogueItem
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
-from recsys.errors import ArtifactError, DataError
+from recsys.errors import ArtifactError
 from recsys.features.text import TextModel
-from recsys.metrics.ranking import ranking_metrics, relevant_counts
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, load_array, unit_rows
 from recsys.recommenders.content import ContentConfig, fit_catalogue_text
+from recsys.recommenders.early_stopping import check_validation, validation_metric
 from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.types import (
     BoolArray,
     Float32Array,
-    Float64Array,
     History,
     Int32Array,
     ProgressCallback,
@@ -38,8 +37,6 @@ from recsys.types import (
 
 LOSSES = ("softmax", "contrastive")
 VALIDATION_K = 20
-VALIDATION_USERS = 2_000  # as many tell one epoch from another
-VALIDATION_BATCH = 200
 
 
 @dataclass(frozen=True)
@@ -197,8 +194,7 @@ class TwoTowerRecommender(VectorRecommender):
         Raises:
             DataError: as `fit`, or no user has a held-back item.
         """
-        if validation.test.nnz == 0:
-            raise DataError("No user has a held-back item; there is nothing to stop early by.")
+        check_validation(validation)
         return self._fit(validation.train, validation, progress)
 
     def why_not(self, history: History) -> str | None:
@@ -288,7 +284,7 @@ class TwoTowerRecommender(VectorRecommender):
             if validation is None:
                 self.best_epoch = epoch
                 continue
-            point["ndcg"] = self._validation_ndcg(validation)
+            point["ndcg"] = validation_metric(self, validation, "ndcg", VALIDATION_K, self.config.seed)
             if best is None or point["ndcg"] > best[0]:
                 best, self.best_epoch = (point["ndcg"], towers), epoch
             elif epoch - self.best_epoch >= self.config.patience:
@@ -296,25 +292,6 @@ class TwoTowerRecommender(VectorRecommender):
         if best is not None:
             self._set_towers(best[1])
         return self
-
-    def _validation_ndcg(self, validation: Split) -> float:
-        """Mean NDCG@20 of a fixed draw of the users with a held-back item, every unseen item ranked."""
-        users = np.flatnonzero(relevant_counts(validation.test))
-        if len(users) > VALIDATION_USERS:
-            rng = np.random.default_rng(self.config.seed)
-            users = np.sort(rng.choice(users, VALIDATION_USERS, replace=False))
-        ranked = np.full((len(users), VALIDATION_K), -1, np.int32)
-        for start in range(0, len(users), VALIDATION_BATCH):
-            histories = [validation.train.history(u) for u in users[start : start + VALIDATION_BATCH]]
-            seen = [history.item_indices for history in histories]
-            lists = self.recommend_batch(histories, VALIDATION_K, exclude=seen)
-            for row, history, one in zip(ranked[start:], histories, lists, strict=False):
-                if self.why_not(history) is None:
-                    row[: len(one.item_indices)] = one.item_indices
-        per_user: Float64Array = ranking_metrics(ranked, validation.test[users], VALIDATION_K)[
-            f"ndcg@{VALIDATION_K}"
-        ]
-        return round(float(per_user.mean()), 6)
 
     def _parts(self, history: History) -> Float32Array:
         """(n_history + 1, dimensions) what adds up to the user's vector; the last row is the interests."""

@@ -17,11 +17,13 @@ from recsys.evaluation.evaluate import evaluate
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
+from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
 from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.types import ProgressCallback
 
+BY_EPOCHS = ("two_tower", "bpr")
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
 
@@ -50,7 +52,7 @@ def with_parts(names: Sequence[str]) -> list[str]:
 
 def has_choices(names: Sequence[str]) -> bool:
     """Whether a validation part would be used."""
-    return bool({"two_tower", "ensemble"} & set(names))
+    return bool({*BY_EPOCHS, "ensemble"} & set(names))
 
 
 def choose_on_validation(
@@ -64,7 +66,7 @@ def choose_on_validation(
     seed: int,
     progress: ProgressCallback = ignore_progress,
 ) -> Choices:
-    """Stop the two-tower model early and weigh the ensemble on the last part of a dataset.
+    """Stop what is trained by epochs early and weigh the ensemble on the last part of a dataset.
 
     Args:
         dataset: what may be learned from; no test part in it.
@@ -79,10 +81,10 @@ def choose_on_validation(
     Raises:
         DataError: the dataset cannot be split.
     """
-    wanted = {"two_tower", "ensemble"} & set(names)
+    wanted = {*BY_EPOCHS, "ensemble"} & set(names)
     if "als_share" in overrides.get("ensemble", {}):
         wanted.discard("ensemble")  # somebody has chosen it
-    stages = StagedProgress(progress, {"two_tower": 10.0, "als": 5.0, "ensemble": 2.0})
+    stages = StagedProgress(progress, {"two_tower": 10.0, "bpr": 5.0, "als": 5.0, "ensemble": 2.0})
     validation = (
         split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
         if validation_popularity
@@ -91,13 +93,15 @@ def choose_on_validation(
     fitted: dict[str, Recommender] = {}
     chosen: dict[str, dict[str, object]] = {}
     facts: dict[str, dict[str, Any]] = {}
-    if "two_tower" in wanted:
-        two_tower = make_recommender("two_tower", **overrides.get("two_tower", {}))
-        assert isinstance(two_tower, TwoTowerRecommender)  # noqa: S101 - for the type checker
-        two_tower.fit_early_stopping(validation, stages.within("two_tower"))
-        fitted["two_tower"] = two_tower
-        chosen["two_tower"] = {"epochs": two_tower.best_epoch}
-        facts["two_tower"] = {"validation": validation.strategy, "learning_curve": two_tower.learning_curve}
+    for name in BY_EPOCHS:
+        if name not in wanted:
+            continue
+        recommender = make_recommender(name, **overrides.get(name, {}))
+        assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
+        recommender.fit_early_stopping(validation, stages.within(name))
+        fitted[name] = recommender
+        chosen[name] = {"epochs": recommender.best_epoch}
+        facts[name] = {"validation": validation.strategy, "learning_curve": recommender.learning_curve}
     if "ensemble" in wanted:
         fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
         ensemble = fit_one("ensemble", validation.train, overrides, fitted)

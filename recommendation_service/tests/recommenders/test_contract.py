@@ -17,6 +17,7 @@ from recsys.types import History
 
 SMALL = {
     "als": {"factors": 2, "iterations": 10, "alpha": 5.0, "regularization": 1.0},
+    "bpr": {"factors": 2, "epochs": 40, "n_popular": 0, "regularization": 0.05},
     "content": {"dimensions": 4, "prior_weight": 5.0},  # five acts tell these circles apart
     "popularity": {},
     "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8, "learning_rate": 0.02},
@@ -123,7 +124,7 @@ def test_an_empty_matrix_is_refused_with_the_mend(name: str, two_circles: Datase
         fit(name, empty)
 
 
-@pytest.mark.parametrize("name", ["als", "content", "ensemble", "two_tower"])
+@pytest.mark.parametrize("name", ["als", "bpr", "content", "ensemble", "two_tower"])
 def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None:
     recommender = fit(name, two_circles)
 
@@ -133,7 +134,7 @@ def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None
         assert (top % 2 == user % 2).all()
 
 
-@pytest.mark.parametrize("name", ["als", "content", "ensemble", "two_tower"])
+@pytest.mark.parametrize("name", ["als", "bpr", "content", "ensemble", "two_tower"])
 def test_similar_items_are_of_the_same_circle(name: str, two_circles: Dataset) -> None:
     recommender = fit(name, two_circles)
 
