@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from uuid import uuid4
 import httpx
 import numpy as np
 from machine import describe_machine
+from one_worker import serve
 
 from embedded_services import throw_away_services
 
@@ -142,7 +142,7 @@ def _site(options: argparse.Namespace) -> Iterator[tuple[httpx.Client, httpx.Cli
         _run(environment, ROOT, "-m", "recsys.cli", "train", "--data", str(folder / "data"))
         key = _run(environment, backend, "manage.py", "create_api_key", "benchmark").strip()
         urls = [
-            stack.enter_context(_serve(environment, where, app, folder / f"{where.name}.log"))
+            stack.enter_context(serve(app, where, environment, folder / f"{where.name}.log"))
             for where, app in ((backend, "config.wsgi"), (service, "inference_api.wsgi:app"))
         ]
         clients = [
@@ -170,27 +170,6 @@ def _run(environment: Mapping[str, str], folder: Path, *arguments: str) -> str:
         command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, text=True, check=True
     )
     return done.stdout
-
-
-@contextmanager
-def _serve(environment: Mapping[str, str], folder: Path, app: str, log: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4", "--no-control-socket")
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", app, *flags],
-            cwd=folder,
-            env=dict(environment),
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _parse_options() -> argparse.Namespace:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import httpx
 import numpy as np
 import psycopg
 from machine import describe_machine
+from one_worker import serve
 
 from embedded_services import throw_away_services
 
@@ -207,23 +207,12 @@ def _shell(environment: Mapping[str, str], code: str) -> str:
 
 @contextmanager
 def _serve(environment: Mapping[str, str], log: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4", "--no-control-socket")
-    command = [sys.executable, "-m", "gunicorn", "scanning_page", "--timeout", "300", *flags]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT / "benchmarks", env=dict(environment), stdout=output, stderr=output
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=START_TIMEOUT_S) as client:
-            client.get(f"{url}/health/live").raise_for_status()
+    with (
+        serve("scanning_page", ROOT / "benchmarks", environment, log, timeout_s=300) as url,
+        httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=START_TIMEOUT_S) as client,
+    ):
+        client.get(f"{url}/health/live").raise_for_status()
         yield url
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _parse_options() -> argparse.Namespace:
