@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from pytest_django import Settings
 
 from dashboard.health import inference_probe, redis_probe
+from recommendations.inference import inference_client
 from testing import Make
 
 
@@ -23,11 +26,17 @@ def viewer(make_user: Make) -> Client:
 
 
 @pytest.fixture
-def fresh_health() -> Iterator[None]:
-    """What was asked of Redis and the inference service before is forgotten."""
-    for probe in (redis_probe, inference_probe):
-        probe.forget()
-    yield
+def fresh_health(settings: Settings) -> Iterator[None]:
+    """What was asked before is forgotten, and no inference service of the machine is asked."""
+    inference_client.cache_clear()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        settings.INFERENCE_URL = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        for probe in (redis_probe, inference_probe):
+            probe.forget()
+        yield
+    inference_client().close()
+    inference_client.cache_clear()
     for probe in (redis_probe, inference_probe):
         probe.forget()
 

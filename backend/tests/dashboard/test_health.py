@@ -23,6 +23,7 @@ from redis import Redis
 
 from config.celery import app
 from config.redis_client import redis_client
+from dashboard import health
 from dashboard.answers import read_counters
 from dashboard.health import Check, check_health
 from dashboard.models import Heartbeat
@@ -149,26 +150,35 @@ def answering(status: int, body: bytes) -> Iterator[int]:
     ],
 )
 def test_whatever_answers_there_the_page_stands(
-    viewer: Client, settings: Settings, status: int, body: bytes, state: str
+    viewer: Client,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: bytes,
+    state: str,
 ) -> None:
+    monkeypatch.setattr(health, "WAIT_S", 30.0)  # it answers, however busy the machine is
     with answering(status, body) as port, inference_at(settings, f"http://127.0.0.1:{port}"):
         assert by_name()["Inference service"].state == state
         assert viewer.get(reverse("dashboard:overview")).status_code == 200
         assert read_counters() is None or state == "good"
 
 
-def test_parts_that_hang_cost_half_a_second_and_no_more(viewer: Client, settings: Settings) -> None:
+def test_nobody_waits_long_for_a_part_that_hangs_and_not_twice(
+    viewer: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "WAIT_S", 3.0)  # far above what a busy machine adds
     with listening_and_silent() as port, both_at(settings, port):
         started_s = time.monotonic()
         checks = by_name()
         waited_s = time.monotonic() - started_s
-        by_name()
+        by_name()  # the question is still open
         waited_again_s = time.monotonic() - started_s - waited_s
 
     assert checks["Inference service"].state == checks["Redis"].state == "bad"
-    assert "No answer within 0.5 s" in checks["Inference service"].found
-    assert waited_s < 2.0
-    assert waited_again_s < 0.3  # the question is still open: nobody waits for it twice
+    assert "No answer within 3 s" in checks["Inference service"].found
+    assert 2.5 < waited_s < 4.9  # it was not the client that gave up, after 5 s
+    assert waited_again_s < 1.5
 
 
 def test_the_answer_serves_for_a_few_seconds(settings: Settings) -> None:

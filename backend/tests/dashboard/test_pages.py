@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from testing import Make
 
+pytestmark = pytest.mark.usefixtures("fresh_health")
+
 PAGES = ("overview", "data", "models", "runs", "explorer")
 
 
