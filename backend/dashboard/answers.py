@@ -60,14 +60,14 @@ class Answered:
 def read_counters(*, now: datetime | None = None) -> int | None:
     """Add what the service counted since the last reading; returns the answers, None when it was away."""
     now = now or timezone.now()
-    CountersRead.objects.get_or_create(pk=CountersRead.SINGLETON_ID)
+    before, _ = CountersRead.objects.get_or_create(pk=CountersRead.SINGLETON_ID)
     try:
         counters = parse_counters(inference_client().metrics())
     except RecsysError as error:
         CountersRead.objects.update(failed_at=now, failure=str(error))
         logger.info("counters not read reason=%s", error)
         return None
-    return store_counters(counters, now)
+    return store_counters(counters, now, since=before.read_at)
 
 
 def parse_counters(text: str) -> dict[str, float]:
@@ -88,10 +88,15 @@ def parse_counters(text: str) -> dict[str, float]:
 
 
 @transaction.atomic
-def store_counters(counters: Mapping[str, float], now: datetime) -> int:
-    """Add the increase to the rows of the minute and the hour; returns the number of answers."""
-    # Two readings at once wait for each other: the second finds next to nothing new.
+def store_counters(counters: Mapping[str, float], now: datetime, *, since: datetime | None) -> int:
+    """Add the increase to the rows of the minute and the hour; returns the number of answers.
+
+    `since` is when the last reading was as these counters were asked for. Another one by now may be
+    the newer of the two, beside which this one would look like a restart: it is dropped.
+    """
     last = CountersRead.objects.select_for_update().get(pk=CountersRead.SINGLETON_ID)
+    if last.read_at != since:
+        return 0
     increase = _increase(counters, last) if last.read_at else {}
     if any(increase.values()):
         for minutes in Minutes:

@@ -12,7 +12,16 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from dashboard.answers import KEPT, Answered, Minutes, answered_since, read_counters, together
+from dashboard.answers import (
+    KEPT,
+    Answered,
+    Minutes,
+    answered_since,
+    parse_counters,
+    read_counters,
+    store_counters,
+    together,
+)
 from dashboard.models import AnsweredPeriod, CountersRead
 from recommendations.inference import inference_client
 
@@ -142,6 +151,19 @@ def test_read_twice_at_once_nothing_counts_double(service: Service) -> None:
     assert [read_counters(now=minute(1)), read_counters(now=minute(1))] == [3, 0]
 
     assert of_the_hour().answers == {"als": 3}
+
+
+def test_a_reading_that_another_overtook_is_dropped(service: Service) -> None:
+    service.recommend("als", 100)
+    read_counters(now=NOW)
+    slow = parse_counters(inference_client().metrics())
+    service.recommend("als", 3)
+    assert read_counters(now=minute(1)) == 3
+
+    assert store_counters(slow, minute(1), since=NOW) == 0
+
+    assert of_the_hour().answers == {"als": 3}
+    assert read_counters(now=minute(2)) == 0
 
 
 def test_a_service_that_is_away_is_noted_and_nothing_is_lost(service: Service, settings: Settings) -> None:
