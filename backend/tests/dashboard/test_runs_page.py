@@ -76,6 +76,10 @@ def test_pressed_twice_it_is_one_training_and_the_form_says_which(operator: Clie
 
     run = TrainingRun.objects.get()
     assert f"Run {run.pk} does the same and is queued" in html
+    # The page of a refused form has the form's address, which nobody may GET: the list leads elsewhere.
+    listed = html.partition('id="runs"')[2].partition("</section>")[0]
+    assert f'hx-get="{reverse("dashboard:runs")}?' in listed
+    assert 'href="?' not in listed
 
 
 @pytest.mark.parametrize(
