@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from recsys.types import ProgressCallback
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def train_here(kind: str, parameters: Mapping[str, Any], progress: ProgressCallb
         raise UnavailableError(f"{_who_trains()}; wait until it has ended, or cancel it in the admin.")
     try:
         start_run(run.pk, token)
-        with run_log(settings.LOGS_DIR, kind) as log_file, _lease_kept(run.pk, token):
+        with _ended_as_by_ctrl_c(), run_log(settings.LOGS_DIR, kind) as log_file, _lease_kept(run.pk, token):
             report_run(run.pk, token, log_file=log_file.name)
             result = train_run(run, token, progress)
     except KeyboardInterrupt:
@@ -82,6 +84,17 @@ def train_here(kind: str, parameters: Mapping[str, Any], progress: ProgressCallb
         end_lease(token)
     run.refresh_from_db()
     return Trained(run, result, log_file)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM and a closed terminal too: who is only killed holds the lease until it runs out."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _who_trains() -> str:

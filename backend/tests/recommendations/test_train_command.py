@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from recommendations.foreground import train_here
-from recommendations.lease import end_lease, take_lease
+from recommendations.lease import end_lease, is_held, take_lease
 from recommendations.models import ReleaseChange, TrainingRun
 from recommendations.services import cancel_run
 from recsys.artifacts.layout import served_version
@@ -85,3 +86,20 @@ def test_cancelled_in_the_admin_it_ends_as_by_ctrl_c(
     assert run.status == TrainingRun.Status.CANCELLED
     assert "Cancelled by anna while it was at: fitting als" in run.reason
     assert served_version(training_place / "models") == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_from_outside_it_lets_go_of_the_lease(
+    training_place: Path, event_log: int, number: signal.Signals
+) -> None:
+    def end_once_it_fits(report: ProgressReport) -> None:
+        if report.stage.startswith("fitting als"):
+            signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_here("als", {"als": {"factors": 8, "iterations": 2}}, end_once_it_fits)
+
+    run = TrainingRun.objects.get()
+    assert run.status == TrainingRun.Status.CANCELLED
+    assert run.reason.startswith("Cancelled from a shell")
+    assert not is_held()
