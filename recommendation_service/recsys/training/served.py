@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
+from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir, release_dirs
 from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.publish import Trained, served_for
 from recsys.config import read_section
@@ -24,15 +24,18 @@ logger = logging.getLogger(__name__)
 
 
 def served_entries(models_dir: Path) -> Mapping[str, RecommenderEntry]:
-    """What the served release says of its recommenders; nothing when there is none that can be read."""
+    """What the served release says of its recommenders; nothing when no release can be read.
+
+    Where the served one is damaged or deleted, the newest kept one speaks for it, as it answers for it.
+    """
     served = current_release_dir(models_dir)
-    if served is None:
-        return {}
-    try:
-        return Manifest.load(served / MANIFEST_FILE).recommenders
-    except ArtifactError as error:
-        logger.warning("served release not compared with reason=%s", error)
-        return {}
+    kept = [folder for folder in reversed(release_dirs(models_dir)) if folder != served]
+    for folder in (*([served] if served is not None else ()), *kept):
+        try:
+            return Manifest.load(folder / MANIFEST_FILE).recommenders
+        except ArtifactError as error:
+            logger.warning("release not compared with release=%s reason=%s", folder.name, error)
+    return {}
 
 
 def compare_with_its_day(

@@ -248,6 +248,17 @@ def test_a_served_release_deleted_by_hand_is_replaced(
     assert train(overrides=WORSE).version == served(tmp_path) != good
 
 
+def test_where_it_was_deleted_the_newest_kept_release_speaks_for_it(
+    train: Callable[..., TrainingResult], crowd: Dataset, tmp_path: Path
+) -> None:
+    train()
+    shutil.rmtree(tmp_path / "models" / "releases" / train().version)
+
+    assert train(one_user(crowd)).version == ""
+    assert train(shuffled(crowd)).version == ""
+    assert train().version == served(tmp_path)
+
+
 def test_a_served_recipe_that_this_code_cannot_follow_is_said(
     train: Callable[..., TrainingResult], tmp_path: Path
 ) -> None:
