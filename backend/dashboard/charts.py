@@ -41,7 +41,6 @@ class Chart:
         kind: bars, or lines with a gap where nothing was measured.
         stacked: the series add up.
         x_title: what the labels are.
-        log_y: a logarithmic vertical axis; zeros then stay invisible.
         empty: why there is nothing to see and what changes that; shown in place of an empty chart.
         summary: the chart in a sentence, for whoever cannot see it.
         precision: decimals of the values in the table and the tooltip.
@@ -57,7 +56,6 @@ class Chart:
     kind: Literal["bar", "line"] = "bar"
     stacked: bool = False
     x_title: str = ""
-    log_y: bool = False
     empty: str = "Nothing has been measured yet."
     summary: str = ""
     precision: int = 0
@@ -76,7 +74,6 @@ class Chart:
         return {
             "kind": self.kind,
             "stacked": self.stacked,
-            "logY": self.log_y,
             "xTitle": self.x_title,
             "yTitle": self.unit,
             "precision": self.precision,

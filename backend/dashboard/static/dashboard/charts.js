@@ -98,7 +98,6 @@
           border: { color: line },
         },
         y: {
-          type: chart.logY ? "logarithmic" : "linear",
           beginAtZero: true,
           suggestedMax: Math.max(0, ...chart.series.flatMap(({ high }) => high ?? [])) || undefined,
           stacked: chart.stacked,
