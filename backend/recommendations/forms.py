@@ -34,7 +34,7 @@ class TrainingForm(forms.ModelForm):
         if not isinstance(parameters, dict):
             raise forms.ValidationError('Give an object, such as {"als": {"factors": 64}}.')
         try:
-            training_plan(TrainingRun.ALL, parameters)
+            training_plan(self.cleaned_data.get("kind", TrainingRun.ALL), parameters)
         except ConfigError as error:
             raise forms.ValidationError(str(error)) from error
         return parameters

@@ -9,6 +9,7 @@ from recommendations.models import TrainingRun
 from recsys.config import read_section
 from recsys.errors import ConfigError
 from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.choosing import with_parts
 from recsys.training.pipeline import TrainingPlan
 
 ALWAYS_TRAINED = ("popularity", "content")  # what users that a recommender cannot answer fall back to
@@ -26,6 +27,11 @@ def training_plan(kind: str, parameters: Mapping[str, Any]) -> TrainingPlan:
     if not all(isinstance(values, Mapping) for values in parameters.values()):
         raise ConfigError('Give hyper-parameters by recommender, such as {"als": {"factors": 64}}.')
     plan = TrainingPlan.default(recommenders=tuple(names), overrides=dict(parameters))
+    idle = [name for name in parameters if name not in with_parts(names)]
+    if idle:
+        raise ConfigError(
+            f"{idle[0]} has parameters but is not trained by this run, which trains {', '.join(names)}."
+        )
     for name, values in parameters.items():
         RECOMMENDERS[name][1].default(**values)
     return plan

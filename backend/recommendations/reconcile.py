@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 STAGING = ".writing-*"  # of releases and of datasets
 STAGING_KEPT_S = 24 * 3600.0
 SENT_AGAIN_AFTER = timedelta(hours=1)
+GROWTH_RESTS = timedelta(hours=6)
 
 
 def end_abandoned_runs() -> int:
@@ -60,9 +61,10 @@ def send_lost_runs() -> int:
 @transaction.atomic
 def retrain_on_growth(percent: float) -> bool:
     """Whether a training was started: the acts have grown by `percent` since the last export of a run."""
-    if percent <= 0 or unattended_run_is_near():
+    if percent <= 0 or unattended_run_is_near() or _growth_failed_lately():
         return False
-    exported = TrainingRun.objects.filter(dataset__has_key="acts").first()
+    came_to_nothing = (TrainingRun.Status.FAILED, TrainingRun.Status.CANCELLED)
+    exported = TrainingRun.objects.filter(dataset__has_key="acts").exclude(status__in=came_to_nothing).first()
     if exported is None:
         return False
     rows = exported.dataset["acts"]["rows"]
@@ -73,6 +75,12 @@ def retrain_on_growth(percent: float) -> bool:
     logger.info("training for growth acts=%d new=%d percent=%g", rows, new, percent)
     request_training(trigger=TrainingRun.Trigger.GROWTH)
     return True
+
+
+def _growth_failed_lately() -> bool:
+    """What fails every time is not tried every ten minutes."""
+    ended = TrainingRun.objects.filter(trigger=TrainingRun.Trigger.GROWTH, status=TrainingRun.Status.FAILED)
+    return ended.filter(finished_at__gt=timezone.now() - GROWTH_RESTS).exists()
 
 
 def clean_up() -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError, connection
 
 from interactions.export import export_als_dataset
 from recommendations.models import TrainingRun
@@ -15,8 +18,9 @@ from recommendations.releases import published_by
 from recommendations.services import refuse_run, report_run, succeed_run
 from recsys.datasets.user_items import Dataset, load_dataset
 from recsys.errors import UnavailableError
+from recsys.evaluation.evaluate import Evaluation
 from recsys.progress import StagedProgress, ignore_progress
-from recsys.training.pipeline import TrainingResult, train_and_publish
+from recsys.training.pipeline import Curve, TrainingResult, train_and_publish
 from recsys.types import ProgressCallback, ProgressReport
 from startups.live_catalogue import sync_live_catalogue
 
@@ -39,13 +43,17 @@ class RunProgress:
         if report.stage == self._stage and now - self._reported_at < REPORT_EVERY_S:
             return
         self._stage, self._reported_at = report.stage, now
-        report_run(
-            self._run_id,
-            self._token,
-            stage=report.stage,
-            percent=round(report.fraction * 100, 1),
-            seconds_left=report.seconds_left,
-        )
+        try:
+            report_run(
+                self._run_id,
+                self._token,
+                stage=report.stage,
+                percent=round(report.fraction * 100, 1),
+                seconds_left=report.seconds_left,
+            )
+        except OperationalError as error:  # hours of training do not end for a database that restarts
+            logger.warning("progress not reported run=%s reason=%s", self._run_id, error)
+            connection.close()
 
 
 def train_run(run: TrainingRun, token: int, progress: ProgressCallback = ignore_progress) -> TrainingResult:
@@ -81,18 +89,22 @@ def train_run(run: TrainingRun, token: int, progress: ProgressCallback = ignore_
         gated=run.is_unattended,
         progress=stages.within("training", shows_its_stages=True),
         on_switch=published_by(run, token),
+        on_learned=partial(_report_learned, run.pk, token),
     )
-    learned = {
-        "metrics": {name: evaluation.to_json() for name, evaluation in result.evaluations.items()},
-        "gate": result.verdict.to_json(),
-        "learning_curves": dict(result.learning_curves),
-    }
+    learned = {"gate": result.verdict.to_json()}
     if not result.version:
         refuse_run(run.pk, token, reason=_refusal(result), **learned)
         return result
     _tell_live_catalogue()
     succeed_run(run.pk, token, release=result.version, reason=_remarks(result), **learned)
     return result
+
+
+def _report_learned(
+    run_id: int, token: int, evaluations: Mapping[str, Evaluation], curves: Mapping[str, Curve]
+) -> None:
+    metrics = {name: evaluation.to_json() for name, evaluation in evaluations.items()}
+    report_run(run_id, token, metrics=metrics, learning_curves=dict(curves))
 
 
 def _refusal(result: TrainingResult) -> str:

@@ -102,6 +102,15 @@ def test_what_cannot_work_is_told_at_its_field(operator: Client, form: dict[str,
     assert not TrainingRun.objects.exists()
 
 
+def test_parameters_of_what_the_run_does_not_train_are_refused(operator: Client) -> None:
+    form = {"kind": "als", "parameters": '{"two_tower": {"epochs": 1}}'}
+
+    html = operator.post(reverse("dashboard:retrain"), form).content.decode()
+
+    assert "two_tower has parameters but is not trained by this run" in html
+    assert not TrainingRun.objects.exists()
+
+
 @pytest.mark.parametrize("name", ["retrain", "run_cancel"])
 def test_viewers_see_no_button_and_are_refused(viewer: Client, name: str) -> None:
     run = TrainingRun.objects.create(status=Status.RUNNING)

@@ -143,6 +143,22 @@ def test_acts_that_have_grown_enough_start_a_gated_training(
     assert retrain_on_growth(percent=20) is False  # it waits already
 
 
+def test_a_growth_that_fails_every_time_rests_and_what_came_to_nothing_is_no_beginning(
+    make_user: Make, make_startup: Make, redis: Redis
+) -> None:
+    act(make_user, make_startup, 50)
+    exported_run(50)
+    act(make_user, make_startup, 20)
+    failed = exported_run(70, status=Status.FAILED, trigger=Trigger.GROWTH, finished_at=timezone.now())
+    failed.finished_at -= timedelta(hours=5)
+    failed.save()
+    assert retrain_on_growth(percent=20) is False
+
+    failed.finished_at -= timedelta(hours=2)
+    failed.save()
+    assert retrain_on_growth(percent=20) is True
+
+
 @pytest.mark.parametrize("percent", [0, -1])
 def test_growth_is_off_at_zero(make_user: Make, make_startup: Make, percent: float) -> None:
     exported_run(1)

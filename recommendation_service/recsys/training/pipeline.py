@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,6 +49,10 @@ from recsys.training.served import compare_with_its_day, put_together, served_en
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
+
+Curve = list[dict[str, float]]  # a point an epoch
+# Told the evaluations and the learning curves by recommender.
+OnLearned = Callable[[Mapping[str, Evaluation], Mapping[str, Curve]], None]
 
 COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
@@ -98,7 +102,7 @@ class TrainingResult:
     warnings: tuple[str, ...]
     seconds: float
     verdict: Verdict = field(default_factory=Verdict)
-    learning_curves: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
+    learning_curves: Mapping[str, Curve] = field(default_factory=dict)
 
 
 def train_and_publish(
@@ -110,6 +114,7 @@ def train_and_publish(
     gated: bool = False,
     progress: ProgressCallback = ignore_progress,
     on_switch: OnSwitch = tell_nobody,
+    on_learned: OnLearned = lambda evaluations, curves: None,
 ) -> TrainingResult:
     """Train the plan's recommenders and serve them as one release.
 
@@ -122,13 +127,22 @@ def train_and_publish(
             speaks against it is a warning.
         progress: told how far it is.
         on_switch: around the moment the pointer moves.
+        on_learned: told what is known so far, whenever that is more.
 
     Raises:
         DataError: the dataset cannot be learned from or split.
         ArtifactError: the release could not be written, does not hold what was put in, or is not
             sound. In either case what was served before is still served.
     """
-    training = _Training(dataset, models_dir, plan, logs_dir=logs_dir, gated=gated, progress=progress)
+    training = _Training(
+        dataset,
+        models_dir,
+        plan,
+        logs_dir=logs_dir,
+        gated=gated,
+        progress=progress,
+        on_learned=on_learned,
+    )
     return training.run(on_switch)
 
 
@@ -144,12 +158,14 @@ class _Training:
         logs_dir: Path,
         gated: bool,
         progress: ProgressCallback,
+        on_learned: OnLearned,
     ) -> None:
+        self._on_learned = on_learned
         self._started = time.monotonic()
         check_user_items(dataset.user_items)
         self._dataset, self._models_dir, self._plan, self._logs_dir = dataset, models_dir, plan, logs_dir
         self._served = served_entries(models_dir)
-        self._is_strict = gated and bool(self._served)
+        self._is_gated, self._is_strict = gated, gated and bool(self._served)
         split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
         self._split, self._learned_from = split, split.train if split else dataset
         self._names, self._warnings = _choose_recommenders(plan, self._learned_from)
@@ -163,11 +179,13 @@ class _Training:
 
     def run(self, on_switch: OnSwitch) -> TrainingResult:
         """Through all of them, or as far as the gate lets it."""
-        self._verdict += check_people(self._dataset)
+        people = check_people(self._dataset)
+        self._verdict += people
         self._verdict += check_kept(self._served, with_parts(self._plan.recommenders), self._names)
-        if self._is_refused():
+        if self._is_refused() or (self._is_gated and not people.accepted):
             return self._refuse()
         self._choices = _choose(self._names, self._learned_from, self._plan, self._stages, self._warnings)
+        self._tell_learned(self._evaluations)
         overrides = merged(self._plan.overrides, self._choices.overrides)
         if self._split is None:
             self._verdict += Verdict(notes=("Nothing was measured: training.test_split is 0.",))
@@ -197,7 +215,7 @@ class _Training:
 
     def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
         fitted, self._evaluations, self._ranges = _measure(
-            self._names, split, self._plan, overrides, self._stages
+            self._names, split, self._plan, overrides, self._stages, self._tell_learned
         )
         self._recipes = {name: asdict(one.config) for name, one in fitted.items()}
         candidate = Candidate(split, fitted, self._evaluations)
@@ -274,15 +292,18 @@ class _Training:
         return self._result("")
 
     def _result(self, version: str) -> TrainingResult:
-        curves = {
-            name: facts["learning_curve"]
-            for name, facts in self._choices.facts.items()
-            if "learning_curve" in facts
-        }
         seconds = time.monotonic() - self._started
         return TrainingResult(
-            version, self._evaluations, tuple(self._warnings), seconds, self._verdict, curves
+            version, self._evaluations, tuple(self._warnings), seconds, self._verdict, self._curves
         )
+
+    def _tell_learned(self, evaluations: Mapping[str, Evaluation]) -> None:
+        self._on_learned(evaluations, self._curves)
+
+    @property
+    def _curves(self) -> dict[str, Curve]:
+        facts = self._choices.facts.items()
+        return {name: about["learning_curve"] for name, about in facts if "learning_curve" in about}
 
 
 def _choose_recommenders(plan: TrainingPlan, learned_from: Dataset) -> tuple[list[str], list[str]]:
@@ -339,7 +360,12 @@ def _choose(
 
 
 def _measure(
-    names: Sequence[str], split: Split, plan: TrainingPlan, overrides: Overrides, stages: StagedProgress
+    names: Sequence[str],
+    split: Split,
+    plan: TrainingPlan,
+    overrides: Overrides,
+    stages: StagedProgress,
+    tell: Callable[[Mapping[str, Evaluation]], None],
 ) -> tuple[dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]]]:
     """Fit each on the train part and compare it with the test part; also the range of its scores."""
     fitted: dict[str, Recommender] = {}
@@ -353,6 +379,7 @@ def _measure(
         )
         ranges[name] = score_range_of(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
         logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
+        tell(evaluations)
     return fitted, evaluations, ranges
 
 

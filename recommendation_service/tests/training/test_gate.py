@@ -194,6 +194,16 @@ def test_one_users_acts_are_refused_before_anything_is_fitted(
     assert served(tmp_path) == good
 
 
+def test_one_users_acts_are_not_served_first_either_unless_a_person_says_so(
+    train: Callable[..., TrainingResult], crowd: Dataset
+) -> None:
+    assert train(one_user(crowd)).version == ""
+
+    published = train(one_user(crowd), gated=False)
+    assert published.version
+    assert any(warning.startswith("All interactions are of one user") for warning in published.warnings)
+
+
 def test_what_is_served_and_wanted_must_be_trained(
     train: Callable[..., TrainingResult], crowd: Dataset, tmp_path: Path
 ) -> None:
