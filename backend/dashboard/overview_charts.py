@@ -161,6 +161,7 @@ def _methods_chart(span: Span, steps: Sequence[Answered], common: Mapping[str, A
 
 
 def _degraded_chart(span: Span, steps: Sequence[Answered], common: Mapping[str, Any]) -> Chart:
+    n_failed = sum(step.errors for step in steps)
     n_degraded = sum(sum(step.degraded.values()) for step in steps)
     total = sum(sum(step.answers.values()) for step in steps)
     return Chart(
@@ -174,7 +175,10 @@ def _degraded_chart(span: Span, steps: Sequence[Answered], common: Mapping[str, 
         series=[Series("degraded", [_percent(step) for step in steps])],
         kind="line",
         precision=2,
-        summary=f"{n_degraded:,} of {total:,} answers in {span.words}.",
+        summary=(
+            f"{n_degraded:,} of {total:,} answers in {span.words}; "
+            f"{n_failed:,} requests of any kind failed (5xx)."
+        ),
         may_be_zero=total > 0,
         **common,
     )
