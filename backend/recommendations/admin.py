@@ -22,7 +22,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from recommendations.models import ReleaseChange, TrainingRun
-from recommendations.schedule import comes_round, faults_of_task
+from recommendations.schedule import LONGEST_INTERVAL, UNREADABLE, comes_round, faults_of_task, is_reachable
 
 
 @admin.register(TrainingRun)
@@ -95,11 +95,20 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
     def clean(self) -> dict[str, Any]:
         """Refuse here what would fail, or do nothing, each time beat sends it."""
+        if "task" in self.errors:
+            return self.cleaned_data
         data = super().clean()
         if not self.errors:
-            for name, message in faults_of_task(data["task"], data["args"], data["kwargs"]).items():
+            texts = (data["args"], data["kwargs"], data["headers"])
+            for name, message in faults_of_task(data["task"], *texts).items():
                 self.add_error(name, message)
         return data
+
+    def _clean_json(self, field: str) -> str:
+        try:
+            return super()._clean_json(field)
+        except RecursionError as error:
+            raise forms.ValidationError("JSON as deep as this cannot be read.") from error
 
 
 admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule])
@@ -112,9 +121,22 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
     form = PeriodicTaskForm
 
 
+class IntervalScheduleForm(forms.ModelForm):
+    """An interval that ends."""
+
+    def clean(self) -> dict[str, Any]:
+        """Beat would end at one whose next time no calendar has, and not start again."""
+        data = super().clean()
+        if not self.errors and not is_reachable(IntervalSchedule(**data)):
+            self.add_error("every", f"Give {LONGEST_INTERVAL.days:,} days at most.")
+        return data
+
+
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ModelAdmin):
     """Every so often."""
+
+    form = IntervalScheduleForm
 
 
 class CrontabScheduleForm(forms.ModelForm):
@@ -139,7 +161,7 @@ class CrontabScheduleAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
         """Nothing while its fields are wrong: the form shows what is wrong with them."""
         try:
             return crontab.human_readable
-        except ValueError:
+        except UNREADABLE:
             return "-"
 
 

@@ -6,9 +6,11 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from celery import current_app
+from celery.schedules import ParseException
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -22,6 +24,8 @@ CLEANING_NAME = "Clean-up of what trainings leave"
 
 EVERY_MINUTE_S = 60
 EVERY_TEN_MINUTES_S = 600
+UNREADABLE = (ValueError, ParseException)  # what celery says to a crontab's field
+LONGEST_INTERVAL = timedelta(days=3660)  # beat ends for good at a time past the calendar's
 
 
 @dataclass(frozen=True)
@@ -123,18 +127,32 @@ def comes_round(crontab: CrontabSchedule) -> bool:
     """Whether there is a next time at all."""
     try:
         crontab.schedule.remaining_estimate(timezone.now())
-    except (ValueError, RuntimeError):  # celery 5.7 refuses to make it, earlier ones search for ever
+    except (*UNREADABLE, RuntimeError):  # celery 5.7 refuses to make it, earlier ones search for ever
         return False
     return True
 
 
-def faults_of_task(task_name: str, args: str, kwargs: str) -> dict[str, str]:
+def is_reachable(interval: IntervalSchedule) -> bool:
+    """Whether its next time is one that a calendar has."""
+    try:
+        return interval.schedule.run_every <= LONGEST_INTERVAL
+    except OverflowError:
+        return False
+
+
+def faults_of_task(task_name: str, args: str, kwargs: str, headers: str) -> dict[str, str]:
     """Field -> what is wrong with it: a task nobody knows, or arguments that it does not take."""
     current_app.loader.import_default_modules()
     task = current_app.tasks.get(task_name)
     if task is None:
         return {"task": f"There is no task {task_name}; choose a registered one."}
     given, named = json.loads(args or "[]"), json.loads(kwargs or "{}")
+    try:
+        is_object = isinstance(json.loads(headers or "{}"), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        return {"headers": "Give an object, such as {}."}  # beat drops the task, or ends
     if not isinstance(given, list):
         return {"args": "Give a list, such as []."}
     if not isinstance(named, dict):

@@ -95,6 +95,8 @@ CRONTAB = {
     [
         ({"hour": "25"}, "hour", "25"),
         ({"minute": "abc"}, "minute", "abc"),
+        ({"minute": "-1"}, "minute", "-1"),
+        ({"minute": "1,,2"}, "minute", "No enumeration"),
         ({"day_of_week": ""}, "day_of_week", "required"),
         ({"day_of_month": "31", "month_of_year": "2", "day_of_week": "*"}, "day_of_month", "No year has"),
     ],
@@ -135,6 +137,11 @@ def test_a_crontab_that_can_be_is_saved(admin_client: Client) -> None:
         ({"kwargs": '{"percent": "20"}'}, "kwargs", "a number from 0"),
         ({"kwargs": "[]"}, "kwargs", "an object"),
         ({"args": "{}"}, "args", "a list"),
+        ({"args": "[" * 100_000}, "args", "deep"),
+        ({"headers": "[]"}, "headers", "an object"),
+        ({"headers": "x"}, "headers", "an object"),
+        ({"headers": "[" * 100_000}, "headers", "an object"),
+        ({"task": "a\x00b"}, "task", "Null characters"),
         ({"interval": ""}, "__all__", "must be set"),
     ],
 )
@@ -151,6 +158,26 @@ def test_a_task_that_would_fail_each_time_is_refused_in_the_form(
     assert says in str(errors.get(wrong) or errors)
     growth.refresh_from_db()
     assert growth.kwargs == '{"percent": 0}'
+
+
+@pytest.mark.parametrize(("every", "period"), [(2**31 - 1, "days"), (2**31 - 1, "hours"), (3661, "days")])
+def test_an_interval_at_which_beat_would_end_is_refused(
+    admin_client: Client, every: int, period: str
+) -> None:
+    address = reverse("admin:django_celery_beat_intervalschedule_add")
+
+    response = admin_client.post(address, {"every": every, "period": period})
+
+    assert response.status_code == 200
+    assert "3,660 days at most" in str(response.context["adminform"].form.errors["every"])
+
+
+def test_an_interval_of_a_day_is_saved(admin_client: Client) -> None:
+    response = admin_client.post(
+        reverse("admin:django_celery_beat_intervalschedule_add"), {"every": "1", "period": "days"}
+    )
+
+    assert response.status_code == 302
 
 
 def test_the_growth_that_starts_a_training_is_edited_in_the_admin(admin_client: Client) -> None:
