@@ -86,6 +86,9 @@ def test_pressed_twice_it_is_one_training_and_the_form_says_which(operator: Clie
     "form",
     [
         {"parameters": "{"},
+        {"parameters": "[" * 100_000},
+        {"parameters": "9" * 5_000},
+        {"parameters": '{"als": {"\\ud800": 1}}'},
         {"parameters": "[1]"},
         {"parameters": '{"als": 3}'},
         {"parameters": '{"svd3": {}}'},
