@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from redis import Redis
 
-from recommendations.schedule import NAME
+from config.beat import WholeSchedule
+from config.celery import app
+from recommendations.schedule import GROWTH_NAME, NAME
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SOON_S = 60.0
@@ -77,3 +80,28 @@ def test_a_weekly_training_that_was_missed_is_sent_once_at_start(
     with beat(log):  # it is up and sends what is due, and this is not
         wait_until(lambda: redis.llen("ticks") >= ticks + 2, log)
     assert redis.llen("train") == 1
+
+
+def test_a_database_that_is_away_leaves_the_schedule_as_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = WholeSchedule(app=app, lazy=True)
+    read = dict(scheduler.schedule)
+    assert NAME in read
+
+    def fail() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(scheduler, "enabled_models_qs", fail)
+    monkeypatch.setattr(scheduler, "schedule_changed", lambda: True)
+
+    assert scheduler.schedule.keys() == read.keys()
+
+
+@pytest.mark.parametrize("headers", ["[]", "x"])
+def test_a_row_that_cannot_be_read_stops_no_other(headers: str, caplog: pytest.LogCaptureFixture) -> None:
+    PeriodicTask.objects.filter(name=GROWTH_NAME).update(headers=headers)
+
+    scheduler = WholeSchedule(app=app, lazy=True)
+
+    assert NAME in scheduler.schedule
+    assert GROWTH_NAME not in scheduler.schedule
+    assert GROWTH_NAME in caplog.text
