@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,13 +198,28 @@ def flip(models_dir: Path, release: Path) -> OSError | None:
     return None
 
 
-def remove_old_releases(models_dir: Path, keep: int) -> None:
-    """Delete all but the newest `keep` releases; the served one always stays."""
+def remove_old_releases(models_dir: Path, keep: int, holds: Callable[[Path], Set[str]]) -> None:
+    """Delete all but the newest `keep` releases; the served one always stays.
+
+    So does the newest that holds a recommender none of these does: after trainings of one recommender
+    alone there must be something to roll back to.
+
+    Args:
+        models_dir: where releases are kept.
+        keep: how many, the served one included.
+        holds: names of what a release folder holds; none where it cannot be read.
+    """
     served = current_release_dir(models_dir)
-    removable = [path for path in release_dirs(models_dir) if served is None or path.name != served.name]
+    newest_first = release_dirs(models_dir)[::-1]
+    others = [path for path in newest_first if served is None or path.name != served.name]
     n_kept_beside = keep - 1 if served is not None else keep
-    for path in removable[: max(len(removable) - n_kept_beside, 0)]:
-        shutil.rmtree(path)
+    kept = others[:n_kept_beside] + ([] if served is None else [served])
+    held = set().union(*map(holds, kept))
+    for path in others[n_kept_beside:]:
+        if holds(path) <= held:
+            shutil.rmtree(path)
+        else:
+            held |= holds(path)
 
 
 def _replace_link(link: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -127,9 +127,16 @@ def _serve(models_dir: Path, folder: Path, on_switch: OnSwitch) -> None:
 def _remove_old_releases(models_dir: Path, keep: int) -> None:
     """The new release is served by now: what cannot be deleted costs space, nothing else."""
     try:
-        layout.remove_old_releases(models_dir, keep)
+        layout.remove_old_releases(models_dir, keep, _names_in)
     except OSError as error:
         logger.warning("old releases not removed models_dir=%s reason=%s", models_dir, error)
+
+
+def _names_in(release: Path) -> Set[str]:
+    try:
+        return Manifest.load(release / layout.MANIFEST_FILE).recommenders.keys()
+    except ArtifactError:
+        return frozenset()
 
 
 def _write(

@@ -164,7 +164,7 @@ def test_an_old_release_that_cannot_be_removed_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def refuse(models_dir: Path, keep: int) -> None:
+    def refuse(models_dir: Path, keep: int, holds: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(layout, "remove_old_releases", refuse)
@@ -271,6 +271,20 @@ def test_a_published_file_cannot_be_written_to_and_its_folder_can_be_removed(
 
     (folder,) = release_dirs(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
+
+
+def test_what_holds_a_recommender_that_newer_releases_lack_is_kept_until_one_has_it(
+    tmp_path: Path, dataset: Dataset, trained: list[Trained]
+) -> None:
+    whole = publish_release(tmp_path, dataset, trained).version
+    newer = replace(dataset, last_event_at=None)  # another dataset: nothing is carried over
+
+    for _ in range(3):
+        publish_release(tmp_path, newer, trained[:1], keep=2)
+    assert whole in {path.name for path in release_dirs(tmp_path)}
+
+    publish_release(tmp_path, newer, trained, keep=2)
+    assert len(release_dirs(tmp_path)) == 2
 
 
 def test_two_publishers_at_once_make_two_whole_releases(
