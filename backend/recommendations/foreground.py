@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
 import signal
 import threading
@@ -31,7 +30,7 @@ from recommendations.training import train_run
 from recsys.errors import UnavailableError
 from recsys.training.pipeline import TrainingResult
 from recsys.training.run_log import run_log
-from recsys.types import ProgressCallback
+from recsys.types import ProgressCallback, ProgressReport
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +69,15 @@ def train_here(kind: str, parameters: Mapping[str, Any], progress: ProgressCallb
         raise UnavailableError(f"{_who_trains()}; wait until it has ended, or cancel it in the admin.")
     try:
         start_run(run.pk, token)
-        with _ended_as_by_ctrl_c(), run_log(settings.LOGS_DIR, kind) as log_file, _lease_kept(run.pk, token):
+        with (
+            _ended_as_by_ctrl_c(),
+            run_log(settings.LOGS_DIR, kind) as log_file,
+            _lease_kept(run.pk, token) as cancelled,
+        ):
             report_run(run.pk, token, log_file=log_file.name)
-            result = train_run(run, token, progress)
+            result = train_run(run, token, _interrupted_by(cancelled, progress))
     except KeyboardInterrupt:
+        connection.close()  # a query may have been cut short
         cancel_run(run.pk, by=None)  # does nothing where somebody else has, in the admin
         cancel_running(run.pk, token)
         raise
@@ -84,6 +88,17 @@ def train_here(kind: str, parameters: Mapping[str, Any], progress: ProgressCallb
         end_lease(token)
     run.refresh_from_db()
     return Trained(run, result, log_file)
+
+
+def _interrupted_by(cancelled: threading.Event, progress: ProgressCallback) -> ProgressCallback:
+    """The same, but a cancelled training ends at its next report as by Ctrl-C."""
+
+    def tell(report: ProgressReport) -> None:
+        if cancelled.is_set():
+            raise KeyboardInterrupt
+        progress(report)
+
+    return tell
 
 
 @contextmanager
@@ -105,27 +120,26 @@ def _who_trains() -> str:
 
 
 @contextmanager
-def _lease_kept(run_id: int, token: int) -> Iterator[None]:
-    """While the block runs the lease stays ours; cancelled in the admin, it ends as by Ctrl-C."""
-    ended = threading.Event()
-    keeper = threading.Thread(target=_keep_lease, args=(run_id, token, ended), daemon=True)
+def _lease_kept(run_id: int, token: int) -> Iterator[threading.Event]:
+    """While the block runs the lease stays ours; yields what is set once it is cancelled in the admin."""
+    ended, cancelled = threading.Event(), threading.Event()
+    keeper = threading.Thread(target=_keep_lease, args=(run_id, token, ended, cancelled), daemon=True)
     keeper.start()
     try:
-        yield
+        yield cancelled
     finally:
         ended.set()
         keeper.join()
 
 
-def _keep_lease(run_id: int, token: int, ended: threading.Event) -> None:
+def _keep_lease(run_id: int, token: int, ended: threading.Event, cancelled: threading.Event) -> None:
     looks = 0
     try:
         while not ended.wait(LOOK_EVERY_S):
             looks += 1
             try:
                 if asked_to_cancel(run_id):
-                    _thread.interrupt_main()
-                    return
+                    cancelled.set()
                 if looks % round(RENEW_EVERY_S / LOOK_EVERY_S) == 0:
                     renew_lease(token)
                     report_run(run_id, token)
