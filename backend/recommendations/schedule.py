@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,9 @@ class Entry:
     hour: int | None = None
     day_of_week: str = "*"
     every_s: int | None = None
+    args: tuple[str, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    queue: str | None = None
 
 
 ENTRIES = (
@@ -87,9 +89,14 @@ ENTRIES = (
 
 
 def create_missing_schedule(**_: Any) -> None:
+    """Those of trainings and of the live state."""
+    create_missing(ENTRIES)
+
+
+def create_missing(entries: Iterable[Entry]) -> None:
     """An operator's edits stay; to stop a task, disable it."""
     there = set(PeriodicTask.objects.values_list("name", flat=True))
-    for entry in ENTRIES:
+    for entry in entries:
         if entry.name not in there:
             _create(entry)
 
@@ -100,7 +107,9 @@ def _create(entry: Entry) -> None:
         name=entry.name,
         task=entry.task,
         description=entry.description,
+        args=json.dumps(entry.args),
         kwargs=json.dumps(entry.kwargs),
+        queue=entry.queue,
         expire_seconds=entry.every_s,
         **when,
     )
