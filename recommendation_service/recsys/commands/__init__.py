@@ -1,0 +1,1 @@
+"""One module a command of `recsys`: its flags, and what it does."""

@@ -1,0 +1,71 @@
+"""`recsys benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from recsys.config import parse_overrides
+from recsys.progress import show_progress
+from recsys.recommenders.table import RECOMMENDERS
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Its flags."""
+    parser = commands.add_parser(
+        "benchmark", help="train and measure on a public split; prints one JSON line"
+    )
+    parser.add_argument(
+        "--train",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="`user item item ...` a line, or `user item [rating]`",
+    )
+    parser.add_argument("--test", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--recommender", choices=list(RECOMMENDERS), default="als")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace hyper-parameters; those of an ensemble's parts as als.NAME=VALUE",
+    )
+    parser.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.1,
+        help="share of train to choose epochs and blend on; 0: as configured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--validation-popularity",
+        type=float,
+        default=0.0,
+        metavar="POWER",
+        help="hold popular items back more often, for a test part known to be more popular than train: "
+        "a pair with a chance of its item's popularity to this power (default: %(default)s)",
+    )
+    parser.add_argument("--protocol", choices=["all-ranking"], default="all-ranking")
+    parser.add_argument("--k", type=int, default=20)
+    parser.set_defaults(run=_benchmark)
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    from recsys.training.benchmark import run_benchmark
+
+    with show_progress() as progress:
+        figures = run_benchmark(
+            options.train,
+            options.test,
+            recommender=options.recommender,
+            overrides=parse_overrides(
+                [a if "." in a.partition("=")[0] else f"{options.recommender}.{a}" for a in options.set]
+            ),
+            protocol=options.protocol,
+            k=options.k,
+            validation_split=options.validation_split,
+            validation_popularity=options.validation_popularity,
+            progress=progress,
+        )
+    print(json.dumps(figures))

@@ -1,0 +1,29 @@
+"""`recsys train`."""
+
+from __future__ import annotations
+
+import argparse
+
+from recsys.config import parse_overrides, read_section
+from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.pipeline import TrainingPlan
+from recsys.training.script import add_data_flags, add_models_flag, train_from_options
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Its flags."""
+    parser = commands.add_parser("train", help="train what the configuration enables, evaluate, publish")
+    add_data_flags(parser)
+    add_models_flag(parser)
+    parser.add_argument(
+        "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="RECOMMENDER.NAME=VALUE", help="replace hyper-parameters"
+    )
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    recommenders = options.recommenders or read_section(TrainingPlan.section)["recommenders"]
+    train_from_options(options, recommenders, parse_overrides(options.set), kind="train")
