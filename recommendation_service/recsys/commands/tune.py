@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from recsys.config import parse_assignments, read_section
+from recsys.datasets.opening import open_dataset
 from recsys.datasets.public_split import load_public_split, load_public_train
 from recsys.datasets.splits import Split, split_for_training
-from recsys.datasets.user_items import Dataset, load_dataset
+from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError
 from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
@@ -71,7 +72,7 @@ def _load_for_tuning(options: argparse.Namespace) -> tuple[Dataset, Split | None
     if options.train is None and options.test is not None:
         raise ConfigError("--test is the test file of a public split; name its --train too.")
     if options.train is None:
-        split = split_for_training(load_dataset(options.data), options.test_split, seed=0)
+        split = split_for_training(open_dataset(options.data), options.test_split, seed=0)
     elif options.test is None:
         return load_public_train(options.train), None
     else:

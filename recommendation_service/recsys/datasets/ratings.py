@@ -2,7 +2,8 @@
 
 Importers hand ratings over in batches; `save_ratings` writes them to a folder one batch at a time,
 so only the ids are held in memory. `load_ratings` reads the folder back as columns: the `ratings`
-view of the recommenders that learn from points rather than from acts.
+view of the recommenders that learn from points rather than from acts. The texts are not among them:
+what is asked of them is a number each, found a batch at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys.datasets.catalogue import Catalogue
+from recsys.datasets.comment_quality import comment_qualities
 from recsys.datasets.files import Staging, check_files, describe_files
 from recsys.datasets.id_map import IdMap
 from recsys.errors import DataError
@@ -31,6 +33,7 @@ USER_MAPPING_FILE = "user_mapping.json"
 ITEM_MAPPING_FILE = "item_mapping.json"
 CATALOGUE_FILE = "catalogue.parquet"
 MANIFEST_FILE = "manifest.json"
+TEXTS_AT_ONCE = 16_384  # a long review has some 5 KB: 80 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,16 @@ class RatingBatch:
 class Ratings:
     """One row a (user, item) pair, sorted by user, then item; all (n_ratings,).
 
-    `user_index` and `item_index` int32, `points` float32, `rated_at` float64 UTC seconds or None.
+    `user_index` and `item_index` int32, `points` float32, `rated_at` float64 UTC seconds or None;
+    `text_quality` float32 from 0 to 1 (see `comment_quality`), or None when it was not asked for or the
+    source has no texts.
     """
 
     user_index: Int32Array
     item_index: Int32Array
     points: Float32Array
     rated_at: Float64Array | None
+    text_quality: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -121,10 +127,11 @@ def save_ratings(
     return manifest
 
 
-def load_ratings(folder: Path) -> RatingDataset:
+def load_ratings(folder: Path, *, with_quality: bool = False) -> RatingDataset:
     """Read a rating folder; a pair rated more than once keeps its latest rating.
 
-    Holds 12 bytes a rating (20 with times) and takes some 65 while it sorts them.
+    Holds 12 bytes a rating (20 with times) and takes some 65 while it sorts them. With `with_quality`
+    every text is read too, a bounded number at a time, and becomes one number.
 
     Raises:
         DataError: a file is missing, is not what the manifest says, or does not fit the mappings.
@@ -133,7 +140,7 @@ def load_ratings(folder: Path) -> RatingDataset:
     check_files(folder, manifest["files"])
     user_mapping = IdMap.load(folder / USER_MAPPING_FILE)
     item_mapping = IdMap.load(folder / ITEM_MAPPING_FILE)
-    ratings = _read_ratings(folder / RATINGS_FILE)
+    ratings = _read_ratings(folder / RATINGS_FILE, with_quality=with_quality)
     for index, mapping in ((ratings.user_index, user_mapping), (ratings.item_index, item_mapping)):
         if index.min(initial=0) < 0 or index.max(initial=-1) >= len(mapping):
             raise DataError(f"{folder / RATINGS_FILE} does not fit its mappings; import the ratings again.")
@@ -235,7 +242,7 @@ def _load_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_ratings(path: Path) -> Ratings:
+def _read_ratings(path: Path, *, with_quality: bool) -> Ratings:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -248,14 +255,28 @@ def _read_ratings(path: Path) -> Ratings:
             table["item_index"].to_numpy(),
             table["rating"].to_numpy(),
             table["rated_at"].to_numpy() if "rated_at" in names else None,
+            _read_text_quality(path, table.num_rows) if with_quality and "text" in names else None,
         )
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is not a rating file ({error}); import the ratings again.") from error
 
 
+def _read_text_quality(path: Path, n_ratings: int) -> Float32Array:
+    """(n_ratings,) the quality of each text, in the order of the file."""
+    import pyarrow.parquet as pq
+
+    quality = np.empty(n_ratings, np.float32)
+    done = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(TEXTS_AT_ONCE, columns=["text"]):
+            quality[done : done + len(batch)] = comment_qualities(batch.column("text").to_pylist())
+            done += len(batch)
+    return quality
+
+
 def _latest_of_each_pair(ratings: Ratings) -> Ratings:
     """Sort by pair and keep each pair's last row by time, then by position."""
-    times = ratings.rated_at
+    times, quality = ratings.rated_at, ratings.text_quality
     keys = (ratings.item_index, ratings.user_index)
     order = np.lexsort(keys if times is None else (times, *keys))  # stable: ties stay in file order
     users, items = ratings.user_index[order], ratings.item_index[order]
@@ -263,5 +284,9 @@ def _latest_of_each_pair(ratings: Ratings) -> Ratings:
     is_last[:-1] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
     kept = order[is_last]
     return Ratings(
-        users[is_last], items[is_last], ratings.points[kept], None if times is None else times[kept]
+        users[is_last],
+        items[is_last],
+        ratings.points[kept],
+        None if times is None else times[kept],
+        None if quality is None else quality[kept],
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from recsys.config import SectionConfig, read_section
-from recsys.datasets.user_items import MATRIX_FILE, load_dataset
+from recsys.datasets.opening import open_dataset
+from recsys.datasets.user_items import MATRIX_FILE
 from recsys.errors import RecsysError
 from recsys.paths import data_dir, logs_dir, models_dir
 from recsys.progress import show_progress
@@ -49,7 +50,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=data_dir() / MATRIX_FILE,
-        help="the exported matrix, or its folder; the two mappings must lie beside it (default: %(default)s)",
+        help="the exported matrix or its folder, or the folder of `recsys import` (default: %(default)s)",
     )
     parser.add_argument(
         "--test-split",
@@ -87,7 +88,7 @@ def train_from_options(
         recommenders=tuple(recommenders), overrides=overrides, test_split=options.test_split
     )
     with run_log(logs_dir(), kind) as log_file:
-        dataset = load_dataset(options.data)
+        dataset = open_dataset(options.data)
         with show_progress() as progress:
             result = train_and_publish(
                 dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
