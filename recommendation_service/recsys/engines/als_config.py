@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from recsys.config import SectionConfig
+from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 
 ENGINE_NAMES = ("implicit", "irspack")
 
@@ -19,6 +20,8 @@ class ALSConfig(SectionConfig):
     """Hyper-parameters of ALS; the meanings stand in training_config.yaml."""
 
     section: ClassVar[str] = "als"
+    # What a cell below zero counts for at least, times "not seen": an act has a weight, no confidence.
+    least_dislike: ClassVar[float] = MIN_DISLIKE_CONFIDENCE
     engine: str
     factors: int
     regularization: float

@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, available_cpus, diagonalize
-from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
+from recsys.engines.fold_in import FoldInTerms
 from recsys.engines.iterations import iterate
 from recsys.engines.start import Start
 from recsys.errors import DataError
@@ -47,10 +47,10 @@ def fit_factors(
     return Factors(model.user_factors, model.item_factors, model)
 
 
-def confidences(weights: Float32Array, alpha: float) -> Float64Array:
+def confidences(weights: Float32Array, config: ALSConfig) -> Float64Array:
     """(n,) confidence of each cell, in float64."""
-    scaled = alpha * np.abs(weights.astype(np.float64))
-    return np.where(weights < 0, np.maximum(scaled, MIN_DISLIKE_CONFIDENCE), scaled)
+    scaled = config.alpha * np.abs(weights.astype(np.float64))
+    return np.where(weights < 0, np.maximum(scaled, config.least_dislike), scaled)
 
 
 def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
@@ -60,7 +60,7 @@ def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
 
 def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
     """The equations above for a history of (n,) signed weights."""
-    confidence = confidences(weights, config.alpha)
+    confidence = confidences(weights, config)
     return FoldInTerms(
         gram_weight=1.0,
         ridge=ridge(int(np.count_nonzero(weights > 0)), config, n_items),
@@ -89,7 +89,7 @@ class _Solver:
             random_state=config.seed,
             num_threads=available_cpus(),
         )
-        raised = _raise_dislikes(dataset.user_items, config.alpha)
+        raised = _raise_dislikes(dataset.user_items, config)
         self._user_items = np.float32(config.alpha) * raised
         self._item_users = self._user_items.T.tocsr()
         rng = np.random.default_rng(config.seed)
@@ -128,8 +128,8 @@ class _Solver:
         model.solver(cells, solved, fixed, model.regularization, num_threads=model.num_threads)
 
 
-def _raise_dislikes(user_items: csr_matrix, alpha: float) -> csr_matrix:
-    """The same matrix with dislikes strong enough to matter at this alpha."""
-    floor = MIN_DISLIKE_CONFIDENCE / alpha
+def _raise_dislikes(user_items: csr_matrix, config: ALSConfig) -> csr_matrix:
+    """The same matrix with dislikes strong enough to matter."""
+    floor = config.least_dislike / config.alpha
     data = np.where(user_items.data < 0, np.minimum(user_items.data, -floor), user_items.data)
     return csr_matrix((data.astype(np.float32), user_items.indices, user_items.indptr), user_items.shape)

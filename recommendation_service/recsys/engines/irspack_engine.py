@@ -26,7 +26,7 @@ import numpy as np
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, available_cpus, diagonalize
-from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
+from recsys.engines.fold_in import FoldInTerms
 from recsys.engines.iterations import iterate
 from recsys.engines.start import Start
 from recsys.errors import DataError
@@ -60,7 +60,7 @@ def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> Fol
     return FoldInTerms(
         gram_weight=config.alpha0,
         ridge=ridge(int(np.count_nonzero(liked)), config, n_items),
-        quadratic=np.where(liked, size, np.maximum(size, (MIN_DISLIKE_CONFIDENCE - 1.0) * config.alpha0)),
+        quadratic=np.where(liked, size, np.maximum(size, (config.least_dislike - 1.0) * config.alpha0)),
         linear=np.where(liked, size, 0.0),
     )
 

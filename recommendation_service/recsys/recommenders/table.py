@@ -6,6 +6,7 @@ from recsys.config import SectionConfig
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
 from recsys.recommenders.als import ALSRecommender
+from recsys.recommenders.als_ratings import ALSRatingsConfig, ALSRatingsRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
@@ -17,6 +18,7 @@ RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "popularity": (PopularityRecommender, PopularityConfig),
     "content": (ContentRecommender, ContentConfig),
     "als": (ALSRecommender, ALSConfig),
+    "als_ratings": (ALSRatingsRecommender, ALSRatingsConfig),
     "bpr": (BPRRecommender, BPRConfig),
     "two_tower": (TwoTowerRecommender, TwoTowerConfig),
     "ensemble": (EnsembleRecommender, EnsembleConfig),
