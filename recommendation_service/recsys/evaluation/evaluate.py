@@ -11,7 +11,7 @@ import numpy as np
 from recsys.datasets.splits import Split
 from recsys.errors import DataError
 from recsys.evaluation.bootstrap import Interval, mean_intervals, paired_difference_interval
-from recsys.evaluation.ranked_lists import as_array, recommend_unseen
+from recsys.evaluation.ranked_lists import USERS_AT_ONCE, as_array, recommend_unseen
 from recsys.metrics.ranking import catalogue_coverage, check_cutoff, ranking_metrics, relevant_counts
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import Recommender
@@ -101,7 +101,7 @@ def evaluate(
     *,
     k: int = 10,
     tiers: Mapping[str, int] = TIERS,
-    batch_size: int | None = None,
+    batch_size: int = USERS_AT_ONCE,
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
 ) -> Evaluation:
@@ -116,7 +116,7 @@ def evaluate(
         split: what was held back.
         k: where lists are cut off.
         tiers: name -> fewest cells in the train part, from low to high.
-        batch_size: users scored at once; by default as many as a fixed share of memory allows.
+        batch_size: users asked for at once; what their scores take in memory is bounded by itself.
         seed: of the bootstrap.
 
     Raises:
@@ -150,7 +150,7 @@ def _rank_users(
     split: Split,
     users: Int32Array,
     k: int,
-    batch_size: int | None,
+    batch_size: int,
     progress: ProgressCallback,
 ) -> tuple[Int32Array, BoolArray]:
     histories = (split.train.history(int(user)) for user in users)

@@ -13,6 +13,7 @@ from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
 from recsys.engines.fold_in import FoldIn
+from recsys.engines.fold_in_batch import fold_in_batch
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -76,6 +77,16 @@ class ALSRecommender(VectorRecommender):
     def user_vector(self, history: History) -> Float32Array:
         """(factors,) the user folded in."""
         return self.fold_in(history)
+
+    def user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, factors) the users folded in, many systems a solve."""
+        self.check_fitted()
+        items, terms = [], []
+        for history in histories:
+            is_known = (history.item_indices >= 0) & (history.item_indices < self.n_items)
+            items.append(history.item_indices[is_known])
+            terms.append(self._engine.fold_in_terms(history.weights[is_known], self.config, self.n_items))
+        return fold_in_batch(self._spectrum, self.item_factors, items, terms)
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
         """(n_acts, factors) exactly what folding in without each act would change.
