@@ -90,5 +90,4 @@ def _by_factors(
     systems = (turned * quadratic[:, np.newaxis, :]) @ seen
     d = systems.shape[1]
     systems.reshape(len(systems), -1)[:, :: d + 1] += diagonals
-    users: Float64Array = np.linalg.solve(systems, turned @ linear[:, :, np.newaxis])[:, :, 0]
-    return users
+    return np.asarray(np.linalg.solve(systems, turned @ linear[:, :, np.newaxis])[:, :, 0], np.float64)
