@@ -26,6 +26,16 @@ class Interval(TypedDict):
     high: float
 
 
+def in_per_cent(interval: Interval) -> Interval:
+    """A relative difference, in per cent.
+
+    Example:
+        >>> in_per_cent(Interval(mean=0.5, low=0.25, high=0.75))["low"]
+        25.0
+    """
+    return Interval(mean=100 * interval["mean"], low=100 * interval["low"], high=100 * interval["high"])
+
+
 def mean_interval(values: Float64Array, seed: int) -> Interval:
     """The mean of (n_users,) finite values with its interval.
 

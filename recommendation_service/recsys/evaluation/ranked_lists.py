@@ -10,30 +10,17 @@ import numpy as np
 from recsys.recommenders.base import Recommender
 from recsys.types import History, Int32Array, Recommendation
 
-SCORE_BYTES_AT_ONCE = 128 * 2**20
-COPIES_OF_A_SCORE = 4  # the scores themselves, and what making and masking them takes
-MAX_BATCH = 1_024
-
-
-def batch_size_for(n_items: int) -> int:
-    """Users whose scores over `n_items` items fit the memory set aside for them.
-
-    >>> batch_size_for(40_000), batch_size_for(3_000), batch_size_for(100_000_000)
-    (209, 1024, 1)
-    """
-    bytes_a_user = max(n_items, 1) * np.dtype(np.float32).itemsize * COPIES_OF_A_SCORE
-    return min(max(SCORE_BYTES_AT_ONCE // bytes_a_user, 1), MAX_BATCH)
+USERS_AT_ONCE = 1_024  # their histories; the scores are made in smaller blocks
 
 
 def recommend_unseen(
-    recommender: Recommender, histories: Iterable[History], limit: int, batch_size: int | None = None
+    recommender: Recommender, histories: Iterable[History], limit: int, batch_size: int = USERS_AT_ONCE
 ) -> Iterator[list[Recommendation | None]]:
     """Batch after batch, the best items each user has no cell with; None where it cannot answer.
 
     `histories` is consumed as the batches are asked for, so it may be longer than memory.
     """
     remaining = iter(histories)
-    batch_size = batch_size or batch_size_for(recommender.n_items)
     while batch := list(islice(remaining, batch_size)):
         yield _recommend_batch(recommender, batch, limit)
 

@@ -10,7 +10,7 @@ In the examples one user is offered the items 3, 0 and 4; relevant are 3, 4 and,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,8 +93,29 @@ def ranking_metrics(ranked: RankedItems, relevant: csr_matrix, k: int) -> dict[s
         >>> list(ranking_metrics(np.array([[3, 0, 4]]), csr_matrix([[0, 1, 0, 1, 1]]), k=3))
         ['precision@3', 'recall@3', 'ndcg@3', 'map@3', 'hit_rate@3', 'mrr@3']
     """
-    hits, n_relevant = hits_at_k(ranked, relevant, k), relevant_counts(relevant)
-    return {f"{name}@{k}": metric(hits, n_relevant) for name, metric in METRICS.items()}
+    return metrics_at(ranked, relevant, (k,))
+
+
+def metrics_at(
+    ranked: RankedItems, relevant: csr_matrix, cutoffs: Sequence[int], names: Sequence[str] = ()
+) -> dict[str, Float64Array]:
+    """`ranking_metrics` at several cut-offs of one ranking, looking the hits up once.
+
+    Args:
+        ranked: lists as long as the largest cut-off, or shorter where no more is offered.
+        relevant: as above.
+        cutoffs: whole numbers from 1.
+        names: of METRICS; all by default.
+
+    Example:
+        >>> metrics_at(np.array([[3, 0, 4]]), csr_matrix([[0, 1, 0, 1, 1]]), (1, 3), ["recall"])
+        {'recall@1': array([0.33333333]), 'recall@3': array([0.66666667])}
+    """
+    check_cutoffs(cutoffs)
+    hits, n_relevant = hits_at_k(ranked, relevant, max(cutoffs)), relevant_counts(relevant)
+    return {
+        f"{name}@{k}": METRICS[name](hits[:, :k], n_relevant) for k in cutoffs for name in names or METRICS
+    }
 
 
 def hits_at_k(ranked: RankedItems, relevant: csr_matrix, k: int) -> BoolArray:
@@ -124,10 +145,22 @@ def hits_at_k(ranked: RankedItems, relevant: csr_matrix, k: int) -> BoolArray:
     return hits
 
 
-def check_cutoff(k: int) -> None:
-    """Refuse a k no list can be cut off at."""
-    if k < 1:
+def check_cutoff(k: object) -> None:
+    """Refuse a k no list can be cut off at.
+
+    Raises:
+        ConfigError: it is not a whole number, or below 1.
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ConfigError(f"k is {k}; it must be a whole number from 1.")
+
+
+def check_cutoffs(cutoffs: Sequence[int]) -> None:
+    """Refuse cut-offs of which one is impossible, or none at all."""
+    if len(cutoffs) == 0:
+        raise ConfigError("There is no cut-off; give whole numbers from 1, such as 10 20 50.")
+    for k in cutoffs:
+        check_cutoff(k)
 
 
 def parse_cutoff(metric: str) -> int:

@@ -18,6 +18,7 @@ from recsys.engines.checkpoints import Checkpoints
 from recsys.engines.conditioning import MAX_CONDITION_NUMBER, condition_number
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
 from recsys.engines.fold_in import FoldIn
+from recsys.engines.fold_in_batch import fold_in_batch
 from recsys.engines.iterations import Course, Measure
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError
@@ -116,6 +117,17 @@ class ALSRecommender(VectorRecommender):
         """(factors,) the user folded in; of length 1 with `normalize: l2`."""
         vector: Float32Array = self._scaled(self.fold_in(history))
         return vector
+
+    def user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, factors) `user_vector` of each, many systems a solve."""
+        self.check_fitted()
+        items, terms = [], []
+        for history in histories:
+            is_known = (history.item_indices >= 0) & (history.item_indices < self.n_items)
+            items.append(history.item_indices[is_known])
+            terms.append(self._engine.fold_in_terms(history.weights[is_known], self.config, self.n_items))
+        vectors: Float32Array = self._scaled(fold_in_batch(self._spectrum, self.item_factors, items, terms))
+        return vectors
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
         """(n_acts, factors) exactly what folding in without each act would change.

@@ -17,6 +17,7 @@ from recsys.errors import ArtifactError, InvalidRequestError, NotFittedError
 from recsys.progress import ignore_progress
 from recsys.recommenders.inner_product_search import NO_ITEMS as NO_ITEMS
 from recsys.recommenders.inner_product_search import InnerProductSearch, NormOrder
+from recsys.recommenders.top_of_batch import blocks_of, check_limit, top_of_scores
 from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressCallback, Recommendation
 
 # A mapped file that somebody truncates in place kills its readers (SIGBUS); what was read cannot. Above
@@ -142,12 +143,12 @@ class Recommender(ABC):
     def recommend_batch(
         self, histories: Sequence[History], limit: int, *, exclude: Sequence[Int32Array] | None = None
     ) -> list[Recommendation]:
-        """`recommend` for many histories at once."""
-        scores = self.score_batch(histories)
-        return [
-            top_items(row, limit, self._allowed(exclude[i] if exclude is not None else None, None))
-            for i, row in enumerate(scores)
-        ]
+        """`recommend` for many histories at once, in bounded memory."""
+        lists: list[Recommendation] = []
+        for block in blocks_of(len(histories), self.n_items):
+            scores = self.score_batch(histories[block])
+            lists += top_of_scores(scores, limit, None if exclude is None else exclude[block])
+        return lists
 
     def similar_items(
         self, item_index: int, limit: int, *, candidates: BoolArray | None = None
@@ -195,6 +196,10 @@ class VectorRecommender(Recommender):
     def user_vector(self, history: History) -> Float32Array:
         """(d,) float32; its product with an item's vector is the raw score."""
 
+    def user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, d) `user_vector` of each; who can make many faster overrides this."""
+        return np.stack([self.user_vector(history) for history in histories])
+
     @abstractmethod
     def item_vectors(self) -> Float32Array:
         """(n_items, d) float32."""
@@ -207,7 +212,7 @@ class VectorRecommender(Recommender):
     def score_batch(self, histories: Sequence[History]) -> Float32Array:
         """(n_histories, n_items) products of each user's vector with every item's."""
         self.check_fitted()
-        scores: Float32Array = self._user_vectors(histories) @ self.item_vectors().T
+        scores: Float32Array = self.user_vectors(histories) @ self.item_vectors().T
         return scores
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
@@ -260,13 +265,8 @@ class VectorRecommender(Recommender):
     def recommend_batch(
         self, histories: Sequence[History], limit: int, *, exclude: Sequence[Int32Array] | None = None
     ) -> list[Recommendation]:
-        """`recommend` for many histories at once, by one matrix product."""
-        left_out = exclude if exclude is not None else [None] * len(histories)
-        allowed = [self._allowed(one, None) for one in left_out]
-        return self.search.top_batch(self._user_vectors(histories), limit, allowed)
-
-    def _user_vectors(self, histories: Sequence[History]) -> Float32Array:
-        return np.stack([self.user_vector(history) for history in histories])
+        """`recommend` for many histories at once, by matrix products."""
+        return self.search.top_batch(self.user_vectors(histories), limit, exclude)
 
 
 def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None) -> Recommendation:
@@ -280,8 +280,7 @@ def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None
     >>> top_items(np.array([1, 3, 2, 3], np.float32), 3).item_indices.tolist()
     [1, 3, 2]
     """
-    if limit < 1:
-        raise InvalidRequestError(f"limit is {limit}; ask for at least 1.")
+    check_limit(limit)
     masked = scores if allowed is None else np.where(allowed, scores, -np.inf)
     limit = min(limit, len(masked) if allowed is None else int(allowed.sum()))
     if limit == 0:

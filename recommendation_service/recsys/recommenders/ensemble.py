@@ -122,6 +122,11 @@ class EnsembleRecommender(VectorRecommender):
         vector: Float32Array = joined[0]
         return vector
 
+    def user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        """(n_histories, d) as `user_vector`, both parts asked for all of them at once."""
+        als, two_tower = self._both()
+        return self._joined(als.user_vectors(histories), two_tower.user_vectors(histories))
+
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
         """(n_acts, d) from what the parts lose, and the weights they then have."""
         als, two_tower = self._both()

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import InvalidRequestError
+from recsys.recommenders.top_of_batch import best_of_each, blocks_of, check_limit, contenders, leave_out
 from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array, Recommendation
 
 NO_ITEMS = Recommendation(np.empty(0, np.int32), np.empty(0, np.float32))
@@ -144,18 +145,19 @@ class InnerProductSearch:
         return self._scan_all(user, limit, allowed)
 
     def top_batch(
-        self, users: Float32Array, limit: int, allowed: Sequence[BoolArray | None]
+        self, users: Float32Array, limit: int, exclude: Sequence[Int32Array] | None = None
     ) -> list[Recommendation]:
-        """`top` for each row of (n_users, d) `users`, by one matrix product."""
+        """`top` for each row of (n_users, d) `users`, by matrix products over blocks of them.
+
+        Args:
+            users: finite.
+            limit: as in `top`.
+            exclude: of each user the items never to return.
+        """
+        check_limit(limit)
         lists: list[Recommendation] = []
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that do are not used
-            approximate = users @ self._rows.T
-        for user, row, one_allowed in zip(users, approximate, allowed, strict=True):
-            one_limit, _ = self._count(limit, one_allowed)
-            if one_limit == 0 or self._could_overflow(user):
-                lists.append(self.top(user, limit, one_allowed))
-            else:
-                lists.append(self._best_by(row, user, one_limit, one_allowed))
+        for block in blocks_of(len(users), len(self._rows)):
+            lists += self._top_of_block(users[block], limit, None if exclude is None else exclude[block])
         return lists
 
     def scan_share(self, user: Float32Array, limit: int, allowed: BoolArray | None = None) -> float:
@@ -173,8 +175,7 @@ class InnerProductSearch:
 
     def _count(self, limit: int, allowed: BoolArray | None) -> tuple[int, int]:
         """How many to return, and out of how many."""
-        if limit < 1:
-            raise InvalidRequestError(f"limit is {limit}; ask for at least 1.")
+        check_limit(limit)
         n_allowed = len(self._rows) if allowed is None else int(np.count_nonzero(allowed))
         return min(limit, n_allowed), n_allowed
 
@@ -187,6 +188,30 @@ class InnerProductSearch:
         """Twice what a float32 product, or a bound, may be off its exact product by rounding."""
         d = len(user)
         return (d + 8) * (_length(user) * self._largest_norm * 2.0**-22 + SMALLEST_FLOAT32)
+
+    def _top_of_block(
+        self, users: Float32Array, limit: int, exclude: Sequence[Int32Array] | None
+    ) -> list[Recommendation]:
+        with np.errstate(over="ignore", invalid="ignore"):  # rows that do are not used
+            scores = users @ self._rows.T
+        if exclude is not None:
+            leave_out(scores, exclude)
+        margins = np.array([self._margin(user) for user in users])
+        overflowing = [row for row, user in enumerate(users) if self._could_overflow(user)]
+        scores[overflowing] = -np.inf
+        rows, columns = contenders(scores, limit, np.where(np.isfinite(margins), margins, 0.0))
+        products = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            vectors = self._rows[columns[part]].astype(np.float64)
+            products[part] = np.vecdot(vectors, users[rows[part]].astype(np.float64))
+        lists = best_of_each(rows, columns, products, limit, len(users))
+        for row in overflowing:
+            allowed = np.ones(len(self._rows), np.bool_)
+            if exclude is not None:
+                allowed[exclude[row][(exclude[row] >= 0) & (exclude[row] < len(allowed))]] = False
+            lists[row] = self.top(users[row], limit, allowed)
+        return lists
 
     def _scan_all(self, user: Float32Array, limit: int, allowed: BoolArray | None) -> Recommendation:
         return self._best_by(self._rows @ user, user, limit, allowed)

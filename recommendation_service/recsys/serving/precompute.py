@@ -20,7 +20,6 @@ import numpy as np
 from recsys.artifacts.release import Release
 from recsys.datasets.files import sync_file
 from recsys.errors import ArtifactError, ConfigError
-from recsys.evaluation.ranked_lists import batch_size_for
 from recsys.progress import ignore_progress
 from recsys.serving.answers import RankedList, join_reasons
 from recsys.serving.filling import Filled, Places, why_not
@@ -34,6 +33,8 @@ from recsys.types import ProgressCallback, ProgressReport
 
 STAGE = "writing lists"
 NOTHING_LIVE = "no live store was asked: acts, opt-outs and startups"
+MASK_BYTES_AT_ONCE = 32 * 2**20  # a byte an item and user: what may be offered to whom
+MOST_USERS_AT_ONCE = 1_024
 PROFILES_AT_ONCE = 500  # in one round trip to Redis
 _NOBODYS = np.empty(0, np.int32)
 
@@ -139,7 +140,7 @@ def _checked_batch_size(release: Release, batch_size: int | None) -> int:
             f"Release {release.version} does not hold what its users did; train again and publish whole."
         )
     if batch_size is None:
-        return batch_size_for(len(release.items))
+        return min(max(MASK_BYTES_AT_ONCE // max(len(release.items), 1), 1), MOST_USERS_AT_ONCE)
     if batch_size < 1:
         raise ConfigError(f"The batch size is {batch_size}; score at least 1 user at once.")
     return batch_size

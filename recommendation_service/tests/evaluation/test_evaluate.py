@@ -218,3 +218,117 @@ def test_nothing_held_back_and_an_impossible_cut_off_are_refused() -> None:
         evaluate(FixedRecommender([1, 2]), split_of([[1, 0]], [[0, 0]]), k=1)
     with pytest.raises(ConfigError, match="k is -3"):
         evaluate(FixedRecommender([1, 2]), split_of([[1, 0]], [[0, 1]]), k=-3)
+
+
+class BrokenRecommender(FixedRecommender):
+    """Gives no numbers for one user, or infinite ones."""
+
+    def __init__(self, score: float) -> None:
+        super().__init__([1.0] * 5)
+        self.scores[3] = score
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_refused(score: float) -> None:
+    split = split_of(train=[[1.0, 0.0, 0.0, 0.0, 0.0]], test=[[0.0, 1.0, 0.0, 0.0, 0.0]])
+
+    with pytest.raises(DataError, match="fixed gives user 0 scores that are not finite"):
+        evaluate(BrokenRecommender(score), split, k=4)
+
+
+@pytest.mark.parametrize("seed", [5, 22, 50])
+def test_several_cut_offs_are_each_what_it_measures_alone(seed: int) -> None:
+    split = split_random(random_dataset(seed), 0.4, seed=1)
+    popularity = PopularityRecommender().fit(split.train)
+
+    together = evaluate(popularity, split, k=2, cutoffs=(5, 1, 5, 20))
+
+    assert together.cutoffs == (1, 2, 5, 20)
+    assert together.k == 2
+    for k in together.cutoffs:
+        alone = evaluate(popularity, split, k=k)
+        for metric, interval in alone.metrics.items():
+            assert together.metrics[metric] == pytest.approx(interval)
+        assert together.lists | alone.lists == together.lists
+        for tier, figures in alone.by_tier.items():
+            for metric, interval in figures.metrics.items():
+                assert together.by_tier[tier].metrics[metric] == pytest.approx(interval)
+        for name, bucket in alone.by_item_popularity.items():
+            for metric, interval in bucket.recall.items():
+                assert together.by_item_popularity[name].recall[metric] == pytest.approx(interval)
+
+
+def test_in_json_the_figures_at_k_stand_alone() -> None:
+    split = split_random(random_dataset(5), 0.4, seed=1)
+    evaluation = evaluate(PopularityRecommender().fit(split.train), split, k=2, cutoffs=(5,))
+
+    written = json.loads(json.dumps(evaluation.to_json()))
+
+    assert {metric.partition("@")[2] for metric in written["metrics"]} == {"2"}
+    assert written["other_cutoffs"]["metrics"]["ndcg@5"] == evaluation.metrics["ndcg@5"]
+    tier = next(tier for tier, figures in evaluation.by_tier.items() if figures.n_users)
+    assert "ndcg@2" in written["by_tier"][tier]["metrics"]
+    assert "ndcg@5" in written["other_cutoffs"]["by_tier"][tier]
+    assert written["coverage"] == written["lists"]["coverage@2"]
+    assert set(written["by_item_popularity"]) == {"head", "mid", "tail"}
+
+
+def test_recall_by_item_popularity_counts_only_the_relevant_items_of_a_bucket() -> None:
+    # Item 0 has three users, item 1 two, item 2 one; items 3 and 4 have nobody.
+    split = split_of(
+        train=[[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0]],
+        test=[[0, 0, 1, 0, 1], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 0, 0, 0, 0]],
+    )
+
+    buckets = evaluate(FixedRecommender([5, 4, 3, 2, 1]), split, k=1).by_item_popularity
+
+    # Of 7 cells item 0 has the first three; item 1 starts with 3 before it (3 x 3 // 7 = 1).
+    assert [bucket.n_items for bucket in buckets.values()] == [1, 1, 3]
+    assert [bucket.n_users for bucket in buckets.values()] == [1, 1, 2]
+    assert [bucket.n_relevant for bucket in buckets.values()] == [1, 1, 3]
+    assert buckets["head"].recall["recall@1"]["mean"] == 1.0
+    assert buckets["mid"].recall["recall@1"]["mean"] == 1.0
+    assert buckets["tail"].recall["recall@1"]["mean"] == (1 / 2 + 1) / 2
+    assert buckets["tail"].share_of_lists["share@1"] == 2 / 4
+
+
+def test_list_figures_leave_out_who_gets_no_list() -> None:
+    split = split_of(train=[[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], test=[[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+
+    lists = evaluate(FixedRecommender([3, 2, 1]), split, k=1).lists
+
+    assert lists["novelty@1"] == 1.0  # nobody has it: as if one of two users had
+    assert lists["popularity_bias@1"] == 0.0
+    assert lists["coverage@1"] == pytest.approx(1 / 3)
+
+
+def test_an_improvement_is_every_lift_in_per_cent() -> None:
+    split = split_random(random_dataset(5), 0.4, seed=1)
+    popularity = evaluate(PopularityRecommender().fit(split.train), split, k=3)
+    other = evaluate(FixedRecommender(list(range(N_ITEMS))), split, k=3)
+
+    improvement = other.improvement_over(popularity, seed=3)
+
+    assert set(improvement) == set(popularity.metrics)
+    lift = other.lift_over(popularity, "recall@3", seed=3)
+    assert improvement["recall@3"] == pytest.approx({end: 100 * value for end, value in lift.items()})
+    of_nothing = evaluate(FixedRecommender([1, 2]), split_of([[1, 0]], [[0, 1]]), k=1)
+    with pytest.raises(DataError, match="measured on other users"):
+        other.improvement_over(of_nothing)
+
+
+def test_nothing_is_an_improvement_over_a_mean_of_zero() -> None:
+    split = split_of(train=[[1.0, 0.0, 0.0]], test=[[0.0, 1.0, 0.0]])
+    hit, miss = (evaluate(FixedRecommender(scores), split, k=1) for scores in ([0, 2, 1], [0, 1, 2]))
+
+    assert hit.improvement_over(miss) == {}
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "10"])
+def test_a_cut_off_that_is_no_whole_number_from_1_is_refused(k: Any) -> None:
+    split = split_of([[1, 0]], [[0, 1]])
+
+    with pytest.raises(ConfigError, match="must be a whole number from 1"):
+        evaluate(FixedRecommender([1, 2]), split, k=k)
+    with pytest.raises(ConfigError, match="must be a whole number from 1"):
+        evaluate(FixedRecommender([1, 2]), split, k=1, cutoffs=(5, k))

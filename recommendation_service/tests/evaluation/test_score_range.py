@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -12,7 +10,6 @@ from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import DataError
-from recsys.evaluation import ranked_lists
 from recsys.evaluation.score_range import score_range
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.popularity import PopularityRecommender
@@ -24,12 +21,6 @@ def popularity_over(n_items: int) -> PopularityRecommender:
     liked = np.tril(np.ones((n_items, n_items), dtype=np.float32))
     ids = IdMap(str(i) for i in range(n_items))
     return PopularityRecommender().fit(Dataset(csr_matrix(liked[:, ::-1]), ids, ids))
-
-
-def test_the_examples_in_the_docstrings_are_true() -> None:
-    results = doctest.testmod(ranked_lists)
-    assert results.attempted >= 1
-    assert results.failed == 0
 
 
 def test_the_range_covers_the_best_100_unseen_items() -> None:

@@ -19,6 +19,7 @@ from recsys.metrics.ranking import (
     catalogue_coverage,
     hit_rate_at_k,
     hits_at_k,
+    metrics_at,
     ndcg_at_k,
     precision_at_k,
     ranking_metrics,
@@ -190,3 +191,21 @@ def test_lists_and_users_must_fit() -> None:
 def test_coverage_counts_each_item_once_and_no_padding() -> None:
     assert catalogue_coverage(np.array([[0, 1, -1], [1, 0, 2]]), n_items=10) == 0.3
     assert catalogue_coverage(np.full((2, 3), -1), n_items=10) == 0.0
+
+
+@given(lists_and_relevance(), st.lists(st.integers(1, 9), min_size=1))
+def test_metrics_at_several_cut_offs_are_those_of_each(
+    drawn: tuple[np.ndarray, csr_matrix, int], cutoffs: list[int]
+) -> None:
+    ranked, relevant, _ = drawn
+
+    together = metrics_at(ranked, relevant, cutoffs)
+
+    for k in cutoffs:
+        for name, values in ranking_metrics(ranked, relevant, k).items():
+            np.testing.assert_allclose(together[name], values, rtol=1e-12)
+
+
+def test_no_cut_off_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match="There is no cut-off"):
+        metrics_at(np.array([[0]]), relevance([0]), [])

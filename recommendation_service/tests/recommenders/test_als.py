@@ -451,3 +451,21 @@ class TestNormalized:
         np.testing.assert_array_equal(np.load(tmp_path / "als_v1_item_factors.npy"), plain.item_factors)
         histories = [two_circles.history(user) for user in range(5)]
         np.testing.assert_array_equal(loaded.score_batch(histories), normalized.score_batch(histories))
+
+
+@settings(deadline=None, max_examples=20)
+@given(weights=arrays(np.float32, (7, 9), elements=WEIGHTS), factors=st.sampled_from([4, 12]))
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_users_folded_in_together_are_those_folded_in_alone(
+    weights: np.ndarray, factors: int, engine: str
+) -> None:
+    weights[0, 0] = 2.0
+    dataset = dataset_of(weights)
+    als = ALSRecommender(ALSConfig.default(engine=engine, factors=factors, iterations=2)).fit(dataset)
+    unknown = History(np.array([3, 40], np.int32), np.array([1.0, 2.0], np.float32))
+    histories = [*(dataset.history(user) for user in range(7)), unknown, History.empty()]
+
+    together = als.user_vectors(histories)
+
+    alone = np.stack([als.fold_in(history) for history in histories])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5 * max(np.abs(alone).max(), 1e-6))

@@ -61,6 +61,20 @@ def test_a_batch_scores_as_one_by_one(fitted: Recommender, two_circles: Dataset)
     np.testing.assert_allclose(batch, one_by_one, rtol=1e-5, atol=1e-6)
 
 
+def test_a_batch_of_lists_is_one_by_one(fitted: Recommender, two_circles: Dataset) -> None:
+    histories = [two_circles.history(user) for user in range(two_circles.n_users)]
+    seen = [history.item_indices for history in histories]
+
+    batch = fitted.recommend_batch(histories, 5, exclude=seen)
+
+    for history, left_out, together in zip(histories, seen, batch, strict=True):
+        alone = fitted.recommend(history, 5, exclude=left_out)
+        np.testing.assert_allclose(together.scores, alone.scores, rtol=1e-5, atol=1e-6)
+        own = fitted.score_items(history, together.item_indices)
+        np.testing.assert_allclose(own, together.scores, rtol=1e-4, atol=1e-5)
+        assert not np.isin(together.item_indices, left_out).any()
+
+
 def test_excluded_items_never_come_back(fitted: Recommender, two_circles: Dataset) -> None:
     history = two_circles.history(3)
 

@@ -85,7 +85,9 @@ def test_every_way_equals_brute_force_for_every_k(
         assert pairs(full.top(user, limit, allowed)) == expected
         assert pairs(pruned.top(user, limit, allowed)) == expected
         assert pairs(extended.top(user, limit, allowed)) == expected
-        batch = full.top_batch(np.stack([user, user]), limit, [allowed, None])
+        nothing = np.empty(0, np.int32)
+        left_out = nothing if allowed is None else np.flatnonzero(~allowed).astype(np.int32)
+        batch = full.top_batch(np.stack([user, user]), limit, [left_out, nothing])
         assert pairs(batch[0]) == expected
         assert pairs(batch[1]) == brute_force(vectors, user, limit, None)
 
