@@ -19,41 +19,30 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.factors import Factors, are_finite, available_cpus, diagonalize
+from recsys.engines.factors import Factors, available_cpus, diagonalize
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
+from recsys.engines.iterations import iterate
+from recsys.engines.start import Start
 from recsys.errors import DataError
-from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
+from recsys.types import Float32Array, Float64Array, ProgressCallback
+
+START_SCALE = 0.01  # random factors are uniform from 0 to this, as in the library
 
 
-def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback) -> Factors:
+def fit_factors(
+    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, start: Start | None = None
+) -> Factors:
     """Factorize the signed cells. Bit-identical for one seed, whatever the number of threads.
 
     Raises:
-        DataError: the factors grew beyond what a float32 holds.
+        DataError: the start does not fit, or the factors grew beyond what a float32 holds.
     """
-    from implicit.cpu.als import AlternatingLeastSquares  # trains only; an answering service lacks it
-    from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits
 
-    def report(iteration: int, elapsed_s: float, loss: float | None) -> None:
-        progress(ProgressReport("fitting als", (iteration + 1) / config.iterations))
-
     with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(
-            factors=config.factors,
-            regularization=config.regularization,
-            alpha=config.alpha,
-            iterations=config.iterations,
-            random_state=config.seed,
-            num_threads=available_cpus(),
-        )
-        user_items = _raise_dislikes(dataset.user_items, config.alpha)
-        try:
-            model.fit(user_items, show_progress=False, callback=report)
-        except ModelFitError as error:
-            raise _not_finite(config, str(error)) from error
-    if not are_finite(model.user_factors, model.item_factors):
-        raise _not_finite(config, "a factor is not a finite number")
+        solver = _Solver(dataset, config)
+        iterate(solver, dataset, config, progress, start)
+    model = solver.model
     model.user_factors, model.item_factors = diagonalize(model.user_factors, model.item_factors)
     return Factors(model.user_factors, model.item_factors, model)
 
@@ -85,11 +74,58 @@ def save_model(model: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(model))
 
 
-def _not_finite(config: ALSConfig, found: str) -> DataError:
-    return DataError(
-        f"als found no finite factors with regularization={config.regularization} and "
-        f"alpha={config.alpha} ({found}); raise als.regularization or check the largest weights."
-    )
+class _Solver:
+    """The library's model, and the steps of its own `fit`."""
+
+    def __init__(self, dataset: Dataset, config: ALSConfig) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares  # trains only; an answering service lacks it
+
+        self._config = config
+        self.model = AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=config.alpha,
+            iterations=config.iterations,
+            random_state=config.seed,
+            num_threads=available_cpus(),
+        )
+        raised = _raise_dislikes(dataset.user_items, config.alpha)
+        self._user_items = np.float32(config.alpha) * raised
+        self._item_users = self._user_items.T.tocsr()
+        rng = np.random.default_rng(config.seed)
+        for side, rows in (("user_factors", dataset.n_users), ("item_factors", dataset.n_items)):
+            drawn = rng.random((rows, config.factors), dtype=np.float32)
+            setattr(self.model, side, drawn * np.float32(START_SCALE))
+
+    @property
+    def users(self) -> Float32Array:
+        factors: Float32Array = self.model.user_factors
+        return factors
+
+    @property
+    def items(self) -> Float32Array:
+        factors: Float32Array = self.model.item_factors
+        return factors
+
+    def put(self, users: Float32Array | None, items: Float32Array) -> None:
+        if users is not None:
+            self.model.user_factors = np.array(users, np.float32, order="C")
+        self.model.item_factors = np.array(items, np.float32, order="C")
+
+    def step(self, *, hold_items: bool) -> None:
+        self._solve(self._user_items, self.users, self.items)
+        if not hold_items:
+            self._solve(self._item_users, self.items, self.users)
+
+    def not_finite(self, found: str) -> DataError:
+        return DataError(
+            f"als found no finite factors with regularization={self._config.regularization} and "
+            f"alpha={self._config.alpha} ({found}); raise als.regularization or check the largest weights."
+        )
+
+    def _solve(self, cells: csr_matrix, solved: Float32Array, fixed: Float32Array) -> None:
+        model = self.model
+        model.solver(cells, solved, fixed, model.regularization, num_threads=model.num_threads)
 
 
 def _raise_dislikes(user_items: csr_matrix, alpha: float) -> csr_matrix:

@@ -25,43 +25,27 @@ import numpy as np
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.factors import Factors, are_finite, available_cpus, diagonalize
+from recsys.engines.factors import Factors, available_cpus, diagonalize
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE, FoldInTerms
+from recsys.engines.iterations import iterate
+from recsys.engines.start import Start
 from recsys.errors import DataError
-from recsys.types import Float32Array, ProgressCallback, ProgressReport
+from recsys.types import Float32Array, ProgressCallback
 
 
-def fit_factors(dataset: Dataset, config: ALSConfig, progress: ProgressCallback) -> Factors:
+def fit_factors(
+    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, start: Start | None = None
+) -> Factors:
     """Factorize the positive cells. Bit-identical for one seed, whatever the number of threads.
 
     Raises:
-        DataError: the factors grew beyond what a float32 holds.
+        DataError: the start does not fit, or the factors grew beyond what a float32 holds.
     """
-    from irspack import IALSRecommender  # trains only; an answering service lacks it
-
-    model = IALSRecommender(
-        dataset.positive,
-        n_components=config.factors,
-        alpha0=config.alpha0,
-        reg=config.regularization,
-        nu=config.nu,
-        random_seed=config.seed,
-        n_threads=available_cpus(),
-    )
-    model.start_learning()
-    for iteration in range(config.iterations):
-        try:
-            model.run_epoch()
-        except RuntimeError as error:  # a system it cannot solve
-            raise _not_finite(config, str(error)) from error
-        progress(ProgressReport("fitting als", (iteration + 1) / config.iterations))
-    users, items = model.get_user_embedding(), model.get_item_embedding()
-    if not are_finite(users, items):
-        raise _not_finite(config, "a factor is not a finite number")
-    users, items = diagonalize(users, items)
-    core = model.trainer_as_ials.core_trainer
-    core.user, core.item = users, items
-    return Factors(users, items, model)
+    solver = _Solver(dataset, config)
+    iterate(solver, dataset, config, progress, start)
+    users, items = diagonalize(solver.users, solver.items)
+    solver.put(users, items)
+    return Factors(users, items, solver.model)
 
 
 def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
@@ -86,8 +70,51 @@ def save_model(model: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(model))
 
 
-def _not_finite(config: ALSConfig, found: str) -> DataError:
-    return DataError(
-        f"als found no finite factors with regularization={config.regularization} and "
-        f"alpha0={config.alpha0} ({found}); raise als.regularization or check the largest weights."
-    )
+class _Solver:
+    """The library's model, and its epochs."""
+
+    def __init__(self, dataset: Dataset, config: ALSConfig) -> None:
+        from irspack import IALSRecommender  # trains only; an answering service lacks it
+
+        self._config = config
+        self.model = IALSRecommender(
+            dataset.positive,
+            n_components=config.factors,
+            alpha0=config.alpha0,
+            reg=config.regularization,
+            nu=config.nu,
+            random_seed=config.seed,
+            n_threads=available_cpus(),
+        )
+        self.model.start_learning()
+        self._trainer = self.model.trainer_as_ials.core_trainer
+
+    @property
+    def users(self) -> Float32Array:
+        factors: Float32Array = self._trainer.user
+        return factors
+
+    @property
+    def items(self) -> Float32Array:
+        factors: Float32Array = self._trainer.item
+        return factors
+
+    def put(self, users: Float32Array | None, items: Float32Array) -> None:
+        if users is not None:
+            self._trainer.user = users
+        self._trainer.item = items
+
+    def step(self, *, hold_items: bool) -> None:
+        held = self.items.copy() if hold_items else None
+        try:
+            self.model.run_epoch()
+        except RuntimeError as error:  # a system it cannot solve
+            raise self.not_finite(str(error)) from error
+        if held is not None:
+            self._trainer.item = held  # the library solves both sides or none
+
+    def not_finite(self, found: str) -> DataError:
+        return DataError(
+            f"als found no finite factors with regularization={self._config.regularization} and "
+            f"alpha0={self._config.alpha0} ({found}); raise als.regularization or check the largest weights."
+        )

@@ -13,6 +13,7 @@ from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
 from recsys.engines.fold_in import FoldIn
+from recsys.engines.start import Start
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -49,16 +50,21 @@ class ALSRecommender(VectorRecommender):
         self.item_factors: Float32Array = np.empty((0, 0), np.float32)
         self._spectrum: Float64Array = np.empty(0)  # the diagonal of the Gram matrix, (factors,)
         self._model: Any = None
+        self._start: Start | None = None
+
+    def start_from(self, start: Start) -> None:
+        """Let `fit` begin at these factors, not at random ones."""
+        self._start = start
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn both factor matrices from the dataset's cells, those the engine can use.
 
         Raises:
-            DataError: there are no interactions, only dislikes, or a weight that is not finite or
-                too large to learn from.
+            DataError: there are no interactions, only dislikes, a weight that is not finite or too
+                large to learn from, or a start that does not fit the dataset.
         """
         check_user_items(dataset.user_items)
-        factors = self._engine.fit_factors(dataset, self.config, progress)
+        factors = self._engine.fit_factors(dataset, self.config, progress, self._start)
         self._model = factors.model
         self._set_factors(factors.users, factors.items)
         return self
@@ -113,12 +119,18 @@ class ALSRecommender(VectorRecommender):
         return self.item_factors
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write the documented factor files, and the library's own model for people to explore."""
+        """Write the documented factor files, and the library's own model for people to explore.
+
+        Among the facts, under "start", are those of the start if there was one.
+        """
         self.check_fitted()
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         self._engine.save_model(self._model, folder / MODEL_FILE)
-        return {"n_users": len(self.user_factors), "n_items": self.n_items}
+        facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
+        if self._start is not None:
+            facts["start"] = dict(self._start.facts)
+        return facts
 
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:

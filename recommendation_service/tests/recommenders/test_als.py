@@ -16,6 +16,7 @@ from recsys.datasets.user_items import Dataset
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ENGINE_NAMES, ALSConfig
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
+from recsys.engines.start import Start
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.recommenders.als import ALSRecommender
 from recsys.types import History
@@ -302,3 +303,14 @@ def test_factors_that_overflow_name_the_mend(engine: str) -> None:
 
     with pytest.raises(DataError, match=r"raise als\.regularization or check the largest weights"):
         ALSRecommender(ALSConfig.default(engine=engine, factors=4, iterations=3)).fit(dataset_of(weights))
+
+
+def test_where_it_started_stands_in_the_facts_of_the_manifest(two_circles: Dataset, tmp_path: Path) -> None:
+    als = ALSRecommender(ALSConfig.default(factors=4, iterations=1))
+    als.start_from(Start(np.ones((two_circles.n_items, 4), np.float32), facts={"from": "text", "share": 0.4}))
+
+    facts = als.fit(two_circles).save(tmp_path)
+
+    assert facts["start"] == {"from": "text", "share": 0.4}
+    cold = ALSRecommender(ALSConfig.default(factors=4, iterations=1)).fit(two_circles)
+    assert "start" not in cold.save(tmp_path)
