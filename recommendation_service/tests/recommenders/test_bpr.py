@@ -41,7 +41,7 @@ def learn(
         *(pools.seen, pools.explicit, pools.implicit, pools.popularity),
         shares_of(negatives, explicit=0.15, implicit=0.15),
         *(users, items),
-        *(rate, decay),
+        *(rate, rate, decay),
         np.array([7], np.uint64),
     )
 
