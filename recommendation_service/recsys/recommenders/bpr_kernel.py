@@ -49,6 +49,44 @@ def _holds(items, start, end, item):  # type: ignore[no-untyped-def]
     return low < end and items[low] == item
 
 
+@njit(cache=True, inline="always")
+def draw_negative(state, u, seen, explicit, implicit, popularity, shares, n_items):  # type: ignore[no-untyped-def]
+    """A negative of user u: its place in `sampling.KINDS`, and the item."""
+    start, end = seen.starts[u], seen.starts[u + 1]
+    # Which kind.
+    n_explicit = explicit.starts[u + 1] - explicit.starts[u]
+    n_implicit = implicit.starts[u + 1] - implicit.starts[u]
+    of_popular = shares[2]
+    if n_explicit == 0 and n_implicit == 0:
+        of_popular += shares[0] + shares[1]
+    drawn = _share(state)
+    kind = 3
+    if n_explicit > 0 and drawn < shares[0]:
+        kind = 0
+    elif n_implicit > 0 and shares[0] <= drawn < shares[0] + shares[1]:
+        kind = 1
+    elif drawn >= 1.0 - of_popular:
+        kind = 2
+    # Which item.
+    j = np.int64(-1)
+    if kind == 0:
+        j = np.int64(explicit.items[explicit.starts[u] + _below(state, n_explicit)])
+    elif kind == 1:
+        j = np.int64(implicit.items[implicit.starts[u] + _below(state, n_implicit)])
+    elif kind == 2:
+        for _ in range(MAX_TRIES):
+            j = np.searchsorted(popularity, _share(state), side="right")
+            if j < n_items and not _holds(seen.items, start, end, j):
+                break
+            j = np.int64(-1)
+    if j < 0:
+        kind = 3
+        j = _below(state, n_items)
+        while _holds(seen.items, start, end, j):
+            j = _below(state, n_items)
+    return kind, j
+
+
 @njit(cache=True, fastmath=True, error_model="numpy")
 def run_epoch(  # type: ignore[no-untyped-def]
     users,
@@ -92,38 +130,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
         for _sample in range(size * multiple):
             place = first + _below(state, size)
             u, i = users[place], liked[place]
-            start, end = seen.starts[u], seen.starts[u + 1]
-            # Which kind.
-            n_explicit = explicit.starts[u + 1] - explicit.starts[u]
-            n_implicit = implicit.starts[u + 1] - implicit.starts[u]
-            of_popular = shares[2]
-            if n_explicit == 0 and n_implicit == 0:
-                of_popular += shares[0] + shares[1]
-            drawn = _share(state)
-            kind = 3
-            if n_explicit > 0 and drawn < shares[0]:
-                kind = 0
-            elif n_implicit > 0 and shares[0] <= drawn < shares[0] + shares[1]:
-                kind = 1
-            elif drawn >= 1.0 - of_popular:
-                kind = 2
-            # Which item.
-            j = np.int64(-1)
-            if kind == 0:
-                j = np.int64(explicit.items[explicit.starts[u] + _below(state, n_explicit)])
-            elif kind == 1:
-                j = np.int64(implicit.items[implicit.starts[u] + _below(state, n_implicit)])
-            elif kind == 2:
-                for _ in range(MAX_TRIES):
-                    j = np.searchsorted(popularity, _share(state), side="right")
-                    if j < n_items and not _holds(seen.items, start, end, j):
-                        break
-                    j = np.int64(-1)
-            if j < 0:
-                kind = 3
-                j = _below(state, n_items)
-                while _holds(seen.items, start, end, j):
-                    j = _below(state, n_items)
+            kind, j = draw_negative(state, u, seen, explicit, implicit, popularity, shares, n_items)
             # The step.
             x, p, n = user_factors[u], item_factors[i], item_factors[j]
             of_liked, of_other = np.float32(0.0), np.float32(0.0)

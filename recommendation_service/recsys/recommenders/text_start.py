@@ -26,6 +26,7 @@ from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 
 NO_VECTORS, TFIDF, MINILM = "none", "tfidf", "minilm"
+STARTED = (ALSRecommender.name, BPRRecommender.name)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def start_from_text(
         ConfigError: an option cannot work.
         DataError: the vectors cannot be read, or are not of this dataset.
     """
-    if isinstance(recommender, ALSRecommender | BPRRecommender):
+    if recommender.name in STARTED and isinstance(recommender, ALSRecommender | BPRRecommender):
         config = TextStartConfig.default(**overrides)
         if config.vectors != NO_VECTORS:
             recommender.start_from(make_start(dataset, recommender.config, config))

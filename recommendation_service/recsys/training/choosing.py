@@ -24,7 +24,7 @@ from recsys.recommenders.text_start import start_from_text
 from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.types import ProgressCallback
 
-BY_EPOCHS = ("two_tower", "bpr")
+BY_EPOCHS = ("two_tower", "bpr", "hybrid_text")
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
 
@@ -85,7 +85,9 @@ def choose_on_validation(
     wanted = {*BY_EPOCHS, "ensemble"} & set(names)
     if "als_share" in overrides.get("ensemble", {}):
         wanted.discard("ensemble")  # somebody has chosen it
-    stages = StagedProgress(progress, {"two_tower": 10.0, "bpr": 5.0, "als": 5.0, "ensemble": 2.0})
+    stages = StagedProgress(
+        progress, {"two_tower": 10.0, "bpr": 5.0, "hybrid_text": 10.0, "als": 5.0, "ensemble": 2.0}
+    )
     validation = (
         split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
         if validation_popularity
