@@ -13,6 +13,9 @@ of the user, a fold-in minimises
 
 so a dislike counts as "no" with at least 5 times the confidence of "not seen", as with `implicit`,
 and it does not make the user's regularization larger.
+
+Where a start brings features of the items, training shrinks an item not towards zero but towards a
+linear map of its features, learned beside the factors; a fold-in, items held fixed, is the same.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ def fit_factors(
         DataError: the start does not fit, the factors grew beyond what a float32 holds, or the loss
             diverges.
     """
-    solver = _Solver(dataset, config)
-    run = iterate(solver, dataset, config, progress, course or Course())
+    course = course or Course()
+    solver = _Solver(dataset, config, course.start)
+    run = iterate(solver, dataset, config, progress, course)
     users, items = diagonalize(solver.users, solver.items)
     solver.put(users, items)
     return Factors(users, items, solver.model, run)
@@ -73,10 +77,13 @@ def save_model(model: Any, path: Path) -> None:
 class _Solver:
     """The library's model, and its epochs."""
 
-    def __init__(self, dataset: Dataset, config: ALSConfig) -> None:
+    def __init__(self, dataset: Dataset, config: ALSConfig, start: Start | None) -> None:
         from irspack import IALSRecommender  # trains only; an answering service lacks it
 
         self._config = config
+        near: dict[str, Any] = {}
+        if start is not None and start.features is not None:
+            near = {"item_features": start.features, "lambda_item_feature": start.features_ridge}
         self.model = IALSRecommender(
             dataset.positive,
             n_components=config.factors,
@@ -85,6 +92,7 @@ class _Solver:
             nu=config.nu,
             random_seed=config.seed,
             n_threads=available_cpus(),
+            **near,
         )
         self.model.start_learning()
         self._trainer = self.model.trainer_as_ials.core_trainer

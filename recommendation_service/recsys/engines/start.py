@@ -23,7 +23,8 @@ class Start:
     the mappings of the dataset fitted; a row of zeros is solved from the other side like any other.
     With `freeze_items_first` the first iteration solves the users alone. `iterations` are to be run
     instead of the configured ones, where it is given. `facts` say where the factors come from; they go
-    into the manifest.
+    into the manifest. With `features` (n_items, d) the engine irspack shrinks items not towards zero but
+    towards a linear map of these, which it learns with a ridge of `features_ridge`.
     """
 
     items: Float32Array
@@ -31,9 +32,11 @@ class Start:
     freeze_items_first: bool = False
     iterations: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    features: Float32Array | None = None
+    features_ridge: float = 1.0
 
-    def check(self, n_users: int, n_items: int, factors: int) -> None:
-        """Refuse factors that do not fit what is fitted.
+    def check(self, n_users: int, n_items: int, factors: int, name: str = "als") -> None:
+        """Refuse factors that do not fit what is fitted: the recommender of this name.
 
         Raises:
             DataError: they have another shape or type, hold a value that is not finite, or the items are
@@ -45,21 +48,21 @@ class Start:
         for side, given, rows in sides:
             if given.shape != (rows, factors):
                 raise DataError(
-                    f"The {side} factors to start als from are {given.shape}, but the dataset and "
-                    f"als.factors need {(rows, factors)}; align them to the {side} mapping and make them "
+                    f"The {side} factors to start {name} from are {given.shape}, but the dataset and "
+                    f"{name}.factors need {(rows, factors)}; align them to the {side} mapping and make them "
                     f"{factors} long."
                 )
             if given.dtype != np.float32:
                 raise DataError(
-                    f"The {side} factors to start als from are {given.dtype}; convert them to float32."
+                    f"The {side} factors to start {name} from are {given.dtype}; convert them to float32."
                 )
             if not np.isfinite(given).all():
                 raise DataError(
-                    f"The {side} factors to start als from hold a value that is not a finite number; "
+                    f"The {side} factors to start {name} from hold a value that is not a finite number; "
                     "make them again."
                 )
         if not self.items.any():
             raise DataError(
-                "The item factors to start als from are all zero, so no user can be solved from them; "
+                f"The item factors to start {name} from are all zero, so no user can be solved from them; "
                 "leave them out to start at random."
             )

@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
+from recsys.engines.start import Start
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
@@ -37,8 +38,6 @@ from recsys.types import (
     ProgressReport,
 )
 
-USER_FACTORS_FILE, ITEM_FACTORS_FILE = "bpr_user_factors.npy", "bpr_item_factors.npy"
-KEYS_FILE = "bpr_user_keys.npy"
 START_DEVIATION = 0.01
 BLOCK_USERS = 256  # are learned together: their vectors stay in the processor's cache
 DECAY_EVERY = 10  # epochs
@@ -85,22 +84,31 @@ class BPRRecommender(VectorRecommender):
     """Latent factors whose dot product orders the items for a user."""
 
     name: ClassVar[str] = "bpr"
+    config_class: ClassVar[type[BPRConfig]] = BPRConfig
     covers_catalogue: ClassVar[bool] = False
 
     def __init__(self, config: BPRConfig | None = None) -> None:
-        self.config: BPRConfig = config or BPRConfig.default()
+        self.config: BPRConfig = config or self.config_class.default()
         self.user_factors: Float32Array = np.empty((0, 0), np.float32)
         self.item_factors: Float32Array = np.empty((0, 0), np.float32)
         self.best_epoch = 0
         self.learning_curve: list[dict[str, float]] = []
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the users' histories
+        self._start: Start | None = None
+
+    def start_from(self, start: Start) -> None:
+        """Let `fit` begin at these factors; with `freeze_items_first` the first epoch moves the users alone.
+
+        Where no users are given they begin at random, as without a start.
+        """
+        self._start = start
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn for exactly `epochs` epochs.
 
         Raises:
-            DataError: there are no interactions, everybody likes everything, or the loss stops being
-                finite.
+            DataError: there are no interactions, everybody likes everything, the loss stops being
+                finite, or a start does not fit the dataset.
         """
         return self._fit(dataset, None, progress)
 
@@ -120,7 +128,7 @@ class BPRRecommender(VectorRecommender):
         """It needs one positive act on an item it was trained on."""
         if (history.liked < self.n_items).any():
             return None
-        return "no positive act on a startup bpr was trained on"
+        return f"no positive act on a startup {self.name} was trained on"
 
     def user_vector(self, history: History) -> Float32Array:
         """(factors,) as trained where the history is just what was trained on, else folded in."""
@@ -160,10 +168,11 @@ class BPRRecommender(VectorRecommender):
     def save(self, folder: Path) -> dict[str, Any]:
         """Write both factor matrices and what trained histories are found by."""
         self.check_fitted()
-        np.save(folder / USER_FACTORS_FILE, self.user_factors)
-        np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
-        np.save(folder / KEYS_FILE, self._keys)
-        return {"best_epoch": self.best_epoch, "learning_curve": self.learning_curve}
+        np.save(self._file(folder, "user_factors"), self.user_factors)
+        np.save(self._file(folder, "item_factors"), self.item_factors)
+        np.save(self._file(folder, "user_keys"), self._keys)
+        facts = {"best_epoch": self.best_epoch, "learning_curve": self.learning_curve}
+        return facts if self._start is None else {**facts, "start": dict(self._start.facts)}
 
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
@@ -172,15 +181,15 @@ class BPRRecommender(VectorRecommender):
         Raises:
             ArtifactError: a file is missing or damaged, or they do not fit each other.
         """
-        recommender = cls(BPRConfig.from_mapping(recipe))
+        recommender = cls(cls.config_class.from_mapping(recipe))
         factors = recommender.config.factors
-        recommender.user_factors = load_array(folder / USER_FACTORS_FILE, columns=factors)
-        recommender._set_items(load_array(folder / ITEM_FACTORS_FILE, columns=factors))
-        recommender._keys = load_array(folder / KEYS_FILE, kinds="u")
+        recommender.user_factors = load_array(cls._file(folder, "user_factors"), columns=factors)
+        recommender._set_items(load_array(cls._file(folder, "item_factors"), columns=factors))
+        recommender._keys = load_array(cls._file(folder, "user_keys"), kinds="u")
         if recommender._keys.shape != (len(recommender.user_factors),):
             raise ArtifactError(
-                f"{folder / KEYS_FILE} has shape {recommender._keys.shape} but {USER_FACTORS_FILE} "
-                f"{len(recommender.user_factors)} rows; train again or restore the matching file."
+                f"{cls._file(folder, 'user_keys')} has shape {recommender._keys.shape} but the users' "
+                f"factors {len(recommender.user_factors)} rows; train again or restore the matching file."
             )
         return recommender
 
@@ -189,7 +198,7 @@ class BPRRecommender(VectorRecommender):
         cells = cells_where(dataset.user_items, dataset.user_items.data != 0)
         histories = (dataset.history(user) for user in range(dataset.n_users))
         self._keys = np.array([_key(history) for history in histories], np.uint64)
-        best: tuple[float, Float32Array, Float32Array] | None = None
+        best: tuple[float, tuple[Float32Array, ...]] | None = None
         started = time.monotonic()
         for epoch, point in enumerate(self._run_epochs(cells, progress), start=1):
             point["seconds"] = round(time.monotonic() - started, 3)
@@ -199,13 +208,12 @@ class BPRRecommender(VectorRecommender):
                 continue
             point["recall"] = validation_metric(self, validation, "recall", VALIDATION_K, self.config.seed)
             if best is None or point["recall"] > best[0]:
-                best = point["recall"], self.user_factors.copy(), self.item_factors.copy()
+                best = point["recall"], self._copied()
                 self.best_epoch = epoch
             elif epoch - self.best_epoch >= self.config.patience * self.config.check_every:
                 break
         if best is not None:
-            _, self.user_factors, items = best
-            self._set_items(items)
+            self._restore(best[1])
         return self
 
     def _run_epochs(self, cells: csr_matrix, progress: ProgressCallback) -> Iterator[dict[str, float]]:
@@ -214,17 +222,15 @@ class BPRRecommender(VectorRecommender):
 
         config, rng = self.config, np.random.default_rng(self.config.seed)
         pools = NegativePools.build(cells, n_popular=config.n_popular)
-        users, liked = _positive_pairs(cells)
+        users, liked = positive_pairs(cells)
         if len(users) == 0:
             raise DataError("Everybody has a cell with every item, so there is nothing to order; add items.")
         shares = shares_of(config.negatives, explicit=config.explicit_share, implicit=config.implicit_share)
-        self.user_factors, items = (
-            rng.normal(0.0, START_DEVIATION, (n, config.factors)).astype(np.float32) for n in cells.shape
-        )
+        self.user_factors, items = self._first_factors(cells.shape, rng)
         self._set_items(items)
         state = rng.integers(1, 2**63, 1, dtype=np.uint64)
         for epoch in range(config.epochs):
-            order, blocks = _shuffled_by_user(users, rng)
+            order, blocks = shuffled_by_user(users, rng)
             rate = config.learning_rate * config.learning_rate_decay ** (epoch // DECAY_EVERY)
             loss, counts, scores = run_epoch(
                 users[order],
@@ -235,12 +241,39 @@ class BPRRecommender(VectorRecommender):
                 shares,
                 *(self.user_factors, items),
                 rate,
+                0.0 if epoch == 0 and self._start is not None and self._start.freeze_items_first else rate,
                 config.regularization,
                 state,
             )
-            _check_finite(loss, self.user_factors, items, epoch)
-            progress(ProgressReport("fitting bpr", (epoch + 1) / config.epochs))
-            yield {"epoch": epoch + 1, "loss": loss / counts.sum(), **_facts_of_kinds(counts, scores)}
+            check_finite(self.name, epoch, loss, self.user_factors, items)
+            progress(ProgressReport(f"fitting {self.name}", (epoch + 1) / config.epochs))
+            yield {"epoch": epoch + 1, "loss": loss / counts.sum(), **facts_of_kinds(counts, scores)}
+
+    def _first_factors(
+        self, shape: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Float32Array, Float32Array]:
+        """Users and items before the first epoch: at random, or where they are to start from."""
+        users, items = (
+            rng.normal(0.0, START_DEVIATION, (n, self.config.factors)).astype(np.float32) for n in shape
+        )
+        if self._start is None:
+            return users, items
+        self._start.check(*shape, self.config.factors, self.name)
+        given = self._start.users
+        return users if given is None else given.copy(), np.array(self._start.items, order="C")
+
+    def _copied(self) -> tuple[Float32Array, ...]:
+        """What has been learned so far."""
+        return self.user_factors.copy(), self.item_factors.copy()
+
+    def _restore(self, learned: tuple[Float32Array, ...]) -> None:
+        """Go back to what `_copied` gave."""
+        self.user_factors = learned[0]
+        self._set_items(learned[1])
+
+    @classmethod
+    def _file(cls, folder: Path, part: str) -> Path:
+        return folder / f"{cls.name}_{part}.npy"
 
     def _set_items(self, items: Float32Array) -> None:
         self.item_factors, self.n_items = items, len(items)
@@ -282,7 +315,7 @@ class BPRRecommender(VectorRecommender):
         return others, shares
 
 
-def _positive_pairs(cells: csr_matrix) -> tuple[Int32Array, Int32Array]:
+def positive_pairs(cells: csr_matrix) -> tuple[Int32Array, Int32Array]:
     """Users and items of all likes, of users who have something left to compare them with."""
     n_seen = np.diff(cells.indptr)
     users = np.repeat(np.arange(cells.shape[0], dtype=np.int32), n_seen)
@@ -290,16 +323,18 @@ def _positive_pairs(cells: csr_matrix) -> tuple[Int32Array, Int32Array]:
     return users[chosen], cells.indices[chosen].astype(np.int32)
 
 
-def _shuffled_by_user(users: Int32Array, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
+def shuffled_by_user(
+    users: Int32Array, rng: np.random.Generator, block_users: int = BLOCK_USERS
+) -> tuple[Int64Array, Int64Array]:
     """An order of the pairs in which users are shuffled and stay whole, and where blocks of users start."""
     lots = rng.permutation(users[-1] + 1)
     order = np.argsort(lots[users], kind="stable")
-    of_block = lots[users[order]] // BLOCK_USERS
+    of_block = lots[users[order]] // block_users
     starts = np.flatnonzero(np.diff(of_block, prepend=-1))
     return order, np.append(starts, len(users))
 
 
-def _facts_of_kinds(counts: Int64Array, scores: Float64Array) -> dict[str, float]:
+def facts_of_kinds(counts: Int64Array, scores: Float64Array) -> dict[str, float]:
     """Of each kind of negative its share of the samples and its mean score."""
     facts: dict[str, float] = {}
     for kind, count, score in zip(KINDS, counts.tolist(), scores.tolist(), strict=True):
@@ -308,11 +343,16 @@ def _facts_of_kinds(counts: Int64Array, scores: Float64Array) -> dict[str, float
     return facts
 
 
-def _check_finite(loss: float, users: Float32Array, items: Float32Array, epoch: int) -> None:
-    if not (np.isfinite(loss) and is_finite(users) and is_finite(items)):
+def check_finite(name: str, epoch: int, loss: float, *learned: Float32Array) -> None:
+    """Stop a training that diverges; epochs are counted from 0.
+
+    Raises:
+        DataError: the loss, or a factor, is not a finite number.
+    """
+    if not (np.isfinite(loss) and all(is_finite(array) for array in learned)):
         raise DataError(
-            f"The loss of bpr stopped being finite in epoch {epoch + 1}; lower bpr.learning_rate or raise "
-            "bpr.regularization."
+            f"The loss of {name} stopped being finite in epoch {epoch + 1}; lower {name}.learning_rate or "
+            f"raise {name}.regularization."
         )
 
 

@@ -49,6 +49,44 @@ def _holds(items, start, end, item):  # type: ignore[no-untyped-def]
     return low < end and items[low] == item
 
 
+@njit(cache=True, inline="always")
+def draw_negative(state, u, seen, explicit, implicit, popularity, shares, n_items):  # type: ignore[no-untyped-def]
+    """A negative of user u: its place in `sampling.KINDS`, and the item."""
+    start, end = seen.starts[u], seen.starts[u + 1]
+    # Which kind.
+    n_explicit = explicit.starts[u + 1] - explicit.starts[u]
+    n_implicit = implicit.starts[u + 1] - implicit.starts[u]
+    of_popular = shares[2]
+    if n_explicit == 0 and n_implicit == 0:
+        of_popular += shares[0] + shares[1]
+    drawn = _share(state)
+    kind = 3
+    if n_explicit > 0 and drawn < shares[0]:
+        kind = 0
+    elif n_implicit > 0 and shares[0] <= drawn < shares[0] + shares[1]:
+        kind = 1
+    elif drawn >= 1.0 - of_popular:
+        kind = 2
+    # Which item.
+    j = np.int64(-1)
+    if kind == 0:
+        j = np.int64(explicit.items[explicit.starts[u] + _below(state, n_explicit)])
+    elif kind == 1:
+        j = np.int64(implicit.items[implicit.starts[u] + _below(state, n_implicit)])
+    elif kind == 2:
+        for _ in range(MAX_TRIES):
+            j = np.searchsorted(popularity, _share(state), side="right")
+            if j < n_items and not _holds(seen.items, start, end, j):
+                break
+            j = np.int64(-1)
+    if j < 0:
+        kind = 3
+        j = _below(state, n_items)
+        while _holds(seen.items, start, end, j):
+            j = _below(state, n_items)
+    return kind, j
+
+
 @njit(cache=True, fastmath=True, error_model="numpy")
 def run_epoch(  # type: ignore[no-untyped-def]
     users,
@@ -63,6 +101,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
     user_factors,
     item_factors,
     rate,
+    item_rate,
     decay,
     state,
 ):
@@ -76,7 +115,7 @@ def run_epoch(  # type: ignore[no-untyped-def]
         seen, explicit, implicit, popularity: as in `sampling.NegativePools`.
         shares: as by `sampling.shares_of`.
         user_factors, item_factors: float32, C order.
-        rate, decay: learning rate, and weight of the squared lengths.
+        rate, item_rate, decay: learning rates of users and items, and weight of the squared lengths.
         state: (1,) uint64 of the generator, not 0; moved on.
 
     Returns:
@@ -85,44 +124,13 @@ def run_epoch(  # type: ignore[no-untyped-def]
     n_items, d = item_factors.shape
     counts, scores = np.zeros(4, np.int64), np.zeros(4)
     loss = 0.0
-    rate32, decay32 = np.float32(rate), np.float32(decay)
+    rate32, item_rate32, decay32 = np.float32(rate), np.float32(item_rate), np.float32(decay)
     for block in range(len(blocks) - 1):
         first, size = blocks[block], blocks[block + 1] - blocks[block]
         for _sample in range(size * multiple):
             place = first + _below(state, size)
             u, i = users[place], liked[place]
-            start, end = seen.starts[u], seen.starts[u + 1]
-            # Which kind.
-            n_explicit = explicit.starts[u + 1] - explicit.starts[u]
-            n_implicit = implicit.starts[u + 1] - implicit.starts[u]
-            of_popular = shares[2]
-            if n_explicit == 0 and n_implicit == 0:
-                of_popular += shares[0] + shares[1]
-            drawn = _share(state)
-            kind = 3
-            if n_explicit > 0 and drawn < shares[0]:
-                kind = 0
-            elif n_implicit > 0 and shares[0] <= drawn < shares[0] + shares[1]:
-                kind = 1
-            elif drawn >= 1.0 - of_popular:
-                kind = 2
-            # Which item.
-            j = np.int64(-1)
-            if kind == 0:
-                j = np.int64(explicit.items[explicit.starts[u] + _below(state, n_explicit)])
-            elif kind == 1:
-                j = np.int64(implicit.items[implicit.starts[u] + _below(state, n_implicit)])
-            elif kind == 2:
-                for _ in range(MAX_TRIES):
-                    j = np.searchsorted(popularity, _share(state), side="right")
-                    if j < n_items and not _holds(seen.items, start, end, j):
-                        break
-                    j = np.int64(-1)
-            if j < 0:
-                kind = 3
-                j = _below(state, n_items)
-                while _holds(seen.items, start, end, j):
-                    j = _below(state, n_items)
+            kind, j = draw_negative(state, u, seen, explicit, implicit, popularity, shares, n_items)
             # The step.
             x, p, n = user_factors[u], item_factors[i], item_factors[j]
             of_liked, of_other = np.float32(0.0), np.float32(0.0)
@@ -137,6 +145,6 @@ def run_epoch(  # type: ignore[no-untyped-def]
             for f in range(d):
                 xf, pf, nf = x[f], p[f], n[f]
                 x[f] = xf + rate32 * (slope * (pf - nf) - decay32 * xf)
-                p[f] = pf + rate32 * (slope * xf - decay32 * pf)
-                n[f] = nf - rate32 * (slope * xf + decay32 * nf)
+                p[f] = pf + item_rate32 * (slope * xf - decay32 * pf)
+                n[f] = nf - item_rate32 * (slope * xf + decay32 * nf)
     return loss, counts, scores

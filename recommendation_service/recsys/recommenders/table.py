@@ -11,6 +11,7 @@ from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.content import ContentConfig, ContentRecommender
 from recsys.recommenders.ensemble import EnsembleConfig, EnsembleRecommender
+from recsys.recommenders.hybrid_text import HybridTextConfig, HybridTextRecommender
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender
 from recsys.recommenders.two_tower import TwoTowerConfig, TwoTowerRecommender
 
@@ -20,6 +21,7 @@ RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "als": (ALSRecommender, ALSConfig),
     "als_ratings": (ALSRatingsRecommender, ALSRatingsConfig),
     "bpr": (BPRRecommender, BPRConfig),
+    "hybrid_text": (HybridTextRecommender, HybridTextConfig),
     "two_tower": (TwoTowerRecommender, TwoTowerConfig),
     "ensemble": (EnsembleRecommender, EnsembleConfig),
 }

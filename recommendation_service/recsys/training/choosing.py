@@ -20,10 +20,11 @@ from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.recommenders.text_start import start_from_text
 from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.types import ProgressCallback
 
-BY_EPOCHS = ("two_tower", "bpr")
+BY_EPOCHS = ("two_tower", "bpr", "hybrid_text")
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
 
@@ -84,7 +85,9 @@ def choose_on_validation(
     wanted = {*BY_EPOCHS, "ensemble"} & set(names)
     if "als_share" in overrides.get("ensemble", {}):
         wanted.discard("ensemble")  # somebody has chosen it
-    stages = StagedProgress(progress, {"two_tower": 10.0, "bpr": 5.0, "als": 5.0, "ensemble": 2.0})
+    stages = StagedProgress(
+        progress, {"two_tower": 10.0, "bpr": 5.0, "hybrid_text": 10.0, "als": 5.0, "ensemble": 2.0}
+    )
     validation = (
         split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
         if validation_popularity
@@ -97,6 +100,7 @@ def choose_on_validation(
         if name not in wanted:
             continue
         recommender = make_recommender(name, **overrides.get(name, {}))
+        start_from_text(recommender, validation.train, overrides.get("text_start", {}))
         assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
         recommender.fit_early_stopping(validation, stages.within(name))
         fitted[name] = recommender
@@ -131,6 +135,7 @@ def fit_one(
     """A recommender with its hyper-parameters, fitted; what has parts takes them from `fitted`."""
     recommender = make_recommender(name, **overrides.get(name, {}))
     recommender.attach(fitted)
+    start_from_text(recommender, dataset, overrides.get("text_start", {}))
     return recommender.fit(dataset, progress)
 
 

@@ -23,6 +23,7 @@ from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.table import RECOMMENDERS, recommender_class
+from recsys.recommenders.text_start import TextStartConfig
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -78,7 +79,8 @@ class TrainingPlan(SectionConfig):
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in (*self.recommenders, *self.overrides) if name not in RECOMMENDERS]
+        known = (*RECOMMENDERS, TextStartConfig.section)
+        unknown = [name for name in (*self.recommenders, *self.overrides) if name not in known]
         if unknown:
             raise ConfigError(f"There is no recommender {unknown[0]!r}; there are {', '.join(RECOMMENDERS)}.")
         self.require(len(self.recommenders) > 0, "recommenders", "at least one")

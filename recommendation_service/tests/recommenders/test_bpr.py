@@ -41,7 +41,7 @@ def learn(
         *(pools.seen, pools.explicit, pools.implicit, pools.popularity),
         shares_of(negatives, explicit=0.15, implicit=0.15),
         *(users, items),
-        *(rate, decay),
+        *(rate, rate, decay),
         np.array([7], np.uint64),
     )
 
@@ -126,7 +126,7 @@ def test_a_dislike_is_never_a_positive_and_the_curve_tells_the_kinds(two_circles
     for point in bpr.learning_curve:
         assert sum(point[f"{kind}_share"] for kind in KINDS) == pytest.approx(1.0)
         assert point["explicit_share"] > 0
-    users, liked = module._positive_pairs(two_circles.user_items)
+    users, liked = module.positive_pairs(two_circles.user_items)
     assert (two_circles.user_items[users, liked] > 0).all()
     assert len(users) == two_circles.positive.nnz
 
@@ -185,7 +185,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_by_name() -> None:
     ours = np.ones((2, 2), np.float32)
 
     with pytest.raises(DataError, match=r"bpr stopped being finite in epoch 3; lower bpr\.learning_rate"):
-        module._check_finite(float("nan"), ours, ours, 2)
+        module.check_finite("bpr", 2, float("nan"), ours, ours)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ SMALL = {
     "als": {"factors": 2, "iterations": 10, "alpha": 5.0, "regularization": 1.0},
     "bpr": {"factors": 2, "epochs": 40, "n_popular": 0, "regularization": 0.05},
     "content": {"dimensions": 4, "prior_weight": 5.0},  # five acts tell these circles apart
+    "hybrid_text": {"factors": 2, "epochs": 40, "n_popular": 0, "regularization": 0.05},
     "popularity": {},
     "two_tower": {"dimensions": 8, "epochs": 30, "batch_users": 8, "learning_rate": 0.02},
 }
@@ -150,7 +151,9 @@ def test_an_empty_matrix_is_refused_with_the_mend(name: str, two_circles: Datase
         fit(name, empty)
 
 
-@pytest.mark.parametrize("name", ["als", "als_ratings", "bpr", "content", "ensemble", "two_tower"])
+@pytest.mark.parametrize(
+    "name", ["als", "als_ratings", "bpr", "content", "ensemble", "hybrid_text", "two_tower"]
+)
 def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None:
     recommender = fit(name, two_circles)
 
@@ -160,7 +163,9 @@ def test_the_two_circles_are_told_apart(name: str, two_circles: Dataset) -> None
         assert (top % 2 == user % 2).all()
 
 
-@pytest.mark.parametrize("name", ["als", "als_ratings", "bpr", "content", "ensemble", "two_tower"])
+@pytest.mark.parametrize(
+    "name", ["als", "als_ratings", "bpr", "content", "ensemble", "hybrid_text", "two_tower"]
+)
 def test_similar_items_are_of_the_same_circle(name: str, two_circles: Dataset) -> None:
     recommender = fit(name, two_circles)
 
@@ -175,6 +180,6 @@ def test_popularity_has_no_similar_items(two_circles: Dataset) -> None:
         fit("popularity", two_circles).similar_items(0, 5)
 
 
-@pytest.mark.parametrize("name", ["content", "ensemble", "popularity", "two_tower"])
+@pytest.mark.parametrize("name", ["content", "ensemble", "hybrid_text", "popularity", "two_tower"])
 def test_startups_nobody_acted_on_are_scored(name: str, two_circles: Dataset) -> None:
     assert fit(name, two_circles).n_items == two_circles.n_items + 2
