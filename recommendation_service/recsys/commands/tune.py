@@ -125,18 +125,27 @@ def _search_grid(options: argparse.Namespace) -> None:
 
 def _run_stage(options: argparse.Namespace) -> None:
     from recsys.training.tuning.report import report_search
+    from recsys.training.tuning.validate import validate
 
     used = {"--metric": options.metric, "--output": options.output}
     _refuse_flags(used, "goes without a --stage; the stages choose by ndcg@10 and keep a log of their own")
-    others = {"coarse": {"--trials", "--again"}, "fine": {"--grid", "--again"}}.get(options.stage, set())
-    values = {"--trials": options.trials, "--again": options.again, "--grid": options.grid}
-    _refuse_flags({name: values[name] for name in others}, f"is no flag of the stage {options.stage}")
+    flags = {"coarse": ("--grid", options.grid), "fine": ("--trials", options.trials)}
+    others = {**dict(flags[stage] for stage in flags if stage != options.stage)}
+    if options.stage != "validate":
+        others["--again"] = options.again
+    _refuse_flags(others, f"is no flag of the stage {options.stage}")
+    if options.stage == "validate" and options.train is not None and options.test is None:
+        raise ConfigError("The stage validate reads a test part: name the --test file of the public split.")
+    if options.train is None and options.test is not None:
+        raise ConfigError("--test is the test file of a public split; name its --train too.")
     with show_progress() as progress:
         study = _open_study(options, progress)
         if options.stage == "coarse":
             print(report_search(study.coarse(_read_values(options.grid) or None)))
         elif options.stage == "fine":
             print(report_search(study.fine(options.trials)))
+        else:
+            print(validate(study, lambda: _load_test(options), again=options.again).report())
 
 
 def _open_study(options: argparse.Namespace, progress: ProgressCallback) -> Study:
@@ -161,6 +170,13 @@ def _open_study(options: argparse.Namespace, progress: ProgressCallback) -> Stud
         jobs=options.jobs,
         progress=progress,
     )
+
+
+def _load_test(options: argparse.Namespace) -> Split:
+    """Train and validation part together, and the test part."""
+    if options.train is not None:
+        return load_public_split(options.train, options.test)
+    return split_for_training(load_dataset(options.data), options.test_split, seed=0)
 
 
 def _refuse_flags(used: dict[str, object], why: str) -> None:
