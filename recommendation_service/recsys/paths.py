@@ -23,6 +23,11 @@ def logs_dir() -> Path:
     return _from_environment("RECSYS_LOGS_DIR", SERVICE_ROOT / "logs")
 
 
+def experiments_dir() -> Path:
+    """What was tried and what was chosen: $RECSYS_EXPERIMENTS_DIR, by default .../experiments."""
+    return _from_environment("RECSYS_EXPERIMENTS_DIR", SERVICE_ROOT / "experiments")
+
+
 def config_file() -> Path:
     """The hyper-parameters: $RECSYS_CONFIG, by default config/training_config.yaml."""
     return _from_environment("RECSYS_CONFIG", SERVICE_ROOT / "config" / "training_config.yaml")

@@ -21,9 +21,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="RECOMMENDER.NAME=VALUE", help="replace hyper-parameters"
     )
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="take hyper-parameters that recsys tune NAME --stage validate saved; --set wins over them",
+    )
     parser.set_defaults(run=_train)
 
 
 def _train(options: argparse.Namespace) -> None:
     recommenders = options.recommenders or read_section(TrainingPlan.section)["recommenders"]
-    train_from_options(options, recommenders, parse_overrides(options.set), kind="train")
+    kind = recommenders[0] if len(recommenders) == 1 else "train"  # so two run side by side have logs apart
+    train_from_options(options, recommenders, parse_overrides(options.set), kind=kind)

@@ -47,6 +47,7 @@ from recsys.training.gate import (
 )
 from recsys.training.measuring import peak_memory_mb, score_range_of
 from recsys.training.served import compare_with_its_day, put_together, served_entries
+from recsys.training.use_tuned import with_facts, with_tuned
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class TrainingPlan(SectionConfig):
     keep_releases: int
     max_ndcg_loss: float
     seed: int
+    use_tuned: bool
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -165,12 +167,14 @@ class _Training:
         self._on_learned = on_learned
         self._started = time.monotonic()
         check_user_items(dataset.user_items)
+        plan, tuned, not_tuned = with_tuned(plan, dataset)
         self._dataset, self._models_dir, self._plan, self._logs_dir = dataset, models_dir, plan, logs_dir
         self._served = served_entries(models_dir)
         self._is_gated, self._is_strict = gated, gated and bool(self._served)
         split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
         self._split, self._learned_from = split, split.train if split else dataset
         self._names, self._warnings = _choose_recommenders(plan, self._learned_from)
+        self._tuned, self._warnings = tuned, [*not_tuned, *self._warnings]
         costs = _stage_costs(self._names, measured=split is not None, compared=self._is_strict)
         self._stages = StagedProgress(progress, costs)
         self._evaluations: dict[str, Evaluation] = {}
@@ -187,6 +191,7 @@ class _Training:
         if self._is_refused() or (self._is_gated and not people.accepted):
             return self._refuse()
         self._choices = _choose(self._names, self._learned_from, self._plan, self._stages, self._warnings)
+        self._choices = with_facts(self._choices, self._tuned)
         self._tell_learned(self._evaluations)
         overrides = merged(self._plan.overrides, self._choices.overrides)
         if self._split is None:

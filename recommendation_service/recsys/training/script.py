@@ -84,8 +84,9 @@ def train_from_options(
     kind: str,
 ) -> None:
     """Load, train, publish and print."""
+    tuned = {"use_tuned": True} if getattr(options, "tuned", False) else {}
     plan = TrainingPlan.default(
-        recommenders=tuple(recommenders), overrides=overrides, test_split=options.test_split
+        recommenders=tuple(recommenders), overrides=overrides, test_split=options.test_split, **tuned
     )
     with run_log(logs_dir(), kind) as log_file:
         dataset = open_dataset(options.data)

@@ -18,7 +18,7 @@ from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.evaluate import evaluate
 from recsys.recommenders.table import make_recommender
-from recsys.training.tuning import TuningResult, grid_search
+from recsys.training.tuning.grid import TuningResult, grid_search
 from recsys.types import ProgressReport
 
 GRID = {"factors": [2, 8], "regularization": [0.01, 100.0]}

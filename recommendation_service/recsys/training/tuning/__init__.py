@@ -1,0 +1,1 @@
+"""Choosing hyper-parameters: a plain grid, and a search in three stages."""
