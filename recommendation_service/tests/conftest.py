@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
+from hypothesis import settings
 from scipy.sparse import csr_matrix
 
 from embedded_services import ensure_services, stop_services
@@ -33,6 +34,9 @@ SMALL = {
     "two_tower": {"dimensions": 8, "epochs": 20, "batch_users": 16, "learning_rate": 0.02},
     "ensemble": {},
 }
+
+settings.register_profile("any_machine", deadline=None)  # a busy machine is no failure
+settings.load_profile("any_machine")
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from recsys.datasets.catalogue import Catalogue
 from recsys.datasets.comment_quality import comment_qualities
 from recsys.datasets.files import Staging, check_files, describe_files
 from recsys.datasets.id_map import IdMap
+from recsys.datasets.rating_users import load_user_table, save_user_table
 from recsys.errors import DataError
-from recsys.types import Float32Array, Float64Array, Int32Array
+from recsys.types import Float32Array, Float64Array, Int32Array, UInt8Array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,9 @@ RATINGS_FILE = "ratings.parquet"
 USER_MAPPING_FILE = "user_mapping.json"
 ITEM_MAPPING_FILE = "item_mapping.json"
 CATALOGUE_FILE = "catalogue.parquet"
+USERS_FILE = "users.parquet"
 MANIFEST_FILE = "manifest.json"
+PARTS = ("train", "valid", "test")  # of a source that is split already
 TEXTS_AT_ONCE = 16_384  # a long review has some 5 KB: 80 MB
 
 
@@ -41,8 +44,9 @@ class RatingBatch:
     """Some ratings as columns of one length, in the order of their source.
 
     `ratings` are finite points on the source's own scale; `rated_at` UTC seconds; `texts` what the
-    user wrote, "" for nothing. Either every batch of a source carries an optional column or none.
-    A column may be anything pyarrow makes an array of; some 100,000 rows a batch are read fastest.
+    user wrote, "" for nothing; `parts` uint8 positions in PARTS. Either every batch of a source carries
+    an optional column or none. A column may be anything pyarrow makes an array of; some 100,000 rows a
+    batch are read fastest.
     """
 
     user_ids: Sequence[str]
@@ -50,6 +54,7 @@ class RatingBatch:
     ratings: Sequence[float] | Float32Array
     rated_at: Sequence[float] | Float64Array | None = None
     texts: Sequence[str] | None = None
+    parts: UInt8Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Ratings:
 
     `user_index` and `item_index` int32, `points` float32, `rated_at` float64 UTC seconds or None;
     `text_quality` float32 from 0 to 1 (see `comment_quality`), or None when it was not asked for or the
-    source has no texts.
+    source has no texts; `parts` uint8 positions in PARTS, or None when the source is not split.
     """
 
     user_index: Int32Array
@@ -66,6 +71,7 @@ class Ratings:
     points: Float32Array
     rated_at: Float64Array | None
     text_quality: Float32Array | None = None
+    parts: UInt8Array | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -73,13 +79,19 @@ class Ratings:
 
 @dataclass(frozen=True, slots=True)
 class RatingDataset:
-    """The `ratings` view of a folder with its mappings, the items' texts and the manifest."""
+    """The `ratings` view of a folder with its mappings, the items' texts and the manifest.
+
+    `users` is a pyarrow table of what is known of the users, a row a user in the order of the mapping,
+    nulls where nothing is; `n_repeated` ratings gave way to a later one of the same pair.
+    """
 
     ratings: Ratings
     user_mapping: IdMap
     item_mapping: IdMap
     catalogue: Catalogue | None
     manifest: Mapping[str, Any]
+    users: pa.Table | None = None
+    n_repeated: int = 0
 
 
 def save_ratings(
@@ -88,6 +100,7 @@ def save_ratings(
     *,
     source: Mapping[str, Any] | None = None,
     catalogue: Catalogue | None = None,
+    users: pa.Table | None = None,
 ) -> dict[str, Any]:
     """Write a rating folder: every file aside, then renamed into place, the manifest last.
 
@@ -96,8 +109,10 @@ def save_ratings(
 
     Args:
         batches: read once, one at a time.
-        source: facts for the manifest (where the ratings came from, with which options).
+        source: facts for the manifest (where the ratings came from, with which options); read after the
+            batches.
         catalogue: names, texts and tags of the items, where the source has them.
+        users: what the source tells of people: a column `id`, and any others.
 
     Returns:
         The manifest: counts, density, the range of the ratings, each file's bytes and sha256.
@@ -108,22 +123,28 @@ def save_ratings(
     """
     with Staging(folder) as staging:
         totals = _write_batches(batches, staging.path(RATINGS_FILE))
-        users, items = IdMap(totals.users.index_of), IdMap(totals.items.index_of)
-        users.save(staging.path(USER_MAPPING_FILE))
-        items.save(staging.path(ITEM_MAPPING_FILE))
+        user_mapping, item_mapping = IdMap(totals.users.index_of), IdMap(totals.items.index_of)
+        user_mapping.save(staging.path(USER_MAPPING_FILE))
+        item_mapping.save(staging.path(ITEM_MAPPING_FILE))
         if catalogue is not None:
             catalogue.save(staging.path(CATALOGUE_FILE))
+        if users is not None:
+            save_user_table(users, staging.path(USERS_FILE))
         manifest = {
             **(source or {}),
             "schema_version": SCHEMA_VERSION,
-            "counts": {"users": len(users), "items": len(items), "ratings": totals.n_ratings},
-            "density": totals.n_ratings / (len(users) * len(items)),
+            "counts": {
+                "users": len(user_mapping),
+                "items": len(item_mapping),
+                "ratings": totals.n_ratings,
+            },
+            "density": totals.n_ratings / (len(user_mapping) * len(item_mapping)),
             "rating_range": [totals.lowest, totals.highest],
             "files": describe_files(staging.folder),
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         staging.path(MANIFEST_FILE).write_text(text, encoding="utf-8")
-        staging.move_into_place(last=MANIFEST_FILE, optional=(CATALOGUE_FILE,))
+        staging.move_into_place(last=MANIFEST_FILE, optional=(CATALOGUE_FILE, USERS_FILE))
     return manifest
 
 
@@ -146,7 +167,11 @@ def load_ratings(folder: Path, *, with_quality: bool = False) -> RatingDataset:
             raise DataError(f"{folder / RATINGS_FILE} does not fit its mappings; import the ratings again.")
     catalogue_file = folder / CATALOGUE_FILE
     catalogue = Catalogue.load(catalogue_file) if catalogue_file.exists() else None
-    return RatingDataset(_latest_of_each_pair(ratings), user_mapping, item_mapping, catalogue, manifest)
+    users_file = folder / USERS_FILE
+    users = load_user_table(users_file, user_mapping) if users_file.exists() else None
+    latest = _latest_of_each_pair(ratings)
+    n_repeated = len(ratings) - len(latest)
+    return RatingDataset(latest, user_mapping, item_mapping, catalogue, manifest, users, n_repeated)
 
 
 class _IdNumbering:
@@ -193,6 +218,8 @@ class _Totals:
             self._check_finite("time", columns["rated_at"])
         if batch.texts is not None:
             columns["text"] = pa.array(batch.texts, pa.string())
+        if batch.parts is not None:
+            columns["part"] = np.asarray(batch.parts, dtype=np.uint8)
         self.n_ratings += len(points)
         self.lowest = min(self.lowest, float(points.min(initial=np.inf)))
         self.highest = max(self.highest, float(points.max(initial=-np.inf)))
@@ -248,7 +275,9 @@ def _read_ratings(path: Path, *, with_quality: bool) -> Ratings:
 
     try:
         names = set(pq.read_schema(path).names)
-        wanted = [name for name in ("user_index", "item_index", "rating", "rated_at") if name in names]
+        wanted = [
+            name for name in ("user_index", "item_index", "rating", "rated_at", "part") if name in names
+        ]
         table = pq.read_table(path, columns=wanted)
         return Ratings(
             table["user_index"].to_numpy(),
@@ -256,6 +285,7 @@ def _read_ratings(path: Path, *, with_quality: bool) -> Ratings:
             table["rating"].to_numpy(),
             table["rated_at"].to_numpy() if "rated_at" in names else None,
             _read_text_quality(path, table.num_rows) if with_quality and "text" in names else None,
+            table["part"].to_numpy() if "part" in names else None,
         )
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is not a rating file ({error}); import the ratings again.") from error
@@ -276,7 +306,7 @@ def _read_text_quality(path: Path, n_ratings: int) -> Float32Array:
 
 def _latest_of_each_pair(ratings: Ratings) -> Ratings:
     """Sort by pair and keep each pair's last row by time, then by position."""
-    times, quality = ratings.rated_at, ratings.text_quality
+    times, quality, parts = ratings.rated_at, ratings.text_quality, ratings.parts
     keys = (ratings.item_index, ratings.user_index)
     order = np.lexsort(keys if times is None else (times, *keys))  # stable: ties stay in file order
     users, items = ratings.user_index[order], ratings.item_index[order]
@@ -289,4 +319,5 @@ def _latest_of_each_pair(ratings: Ratings) -> Ratings:
         ratings.points[kept],
         None if times is None else times[kept],
         None if quality is None else quality[kept],
+        None if parts is None else parts[kept],
     )

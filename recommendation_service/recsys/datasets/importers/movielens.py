@@ -60,6 +60,13 @@ def find_movielens(path: Path) -> MovieLensFiles:
     return MovieLensFiles(_ratings_table(ratings), next((file for file in films if file.is_file()), None))
 
 
+def find_users(path: Path) -> Path | None:
+    """The file of people in a folder, or beside the ratings file that is named."""
+    folder = path if path.is_dir() else path.parent
+    candidates = (folder / "u.user", *sorted(folder.glob("*.user")), folder / "users.dat")
+    return next((file for file in candidates if file.is_file()), None)
+
+
 def read_films(path: Path) -> Iterator[CatalogueItem]:
     """The films as catalogue items: genres as tags, born on the first day of their year.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.catalogue import Catalogue
+from recsys.datasets.importers.book_crossing import find_book_crossing, read_books
 from recsys.datasets.importers.columns import (
     CellError,
     choose_columns,
@@ -28,7 +29,7 @@ from recsys.datasets.ratings import RatingBatch
 from recsys.errors import ConfigError, DataError
 from recsys.types import Float64Array, UInt8Array
 
-FORMATS = ("movielens", "csv", "parquet", "jsonl")
+FORMATS = ("movielens", "book-crossing", "csv", "parquet", "jsonl")
 Columns = Mapping[str, Any]  # our name -> a pyarrow array
 T = TypeVar("T")
 
@@ -144,20 +145,25 @@ def count_rows(path: Path, file_format: str) -> int:
 
 
 def read_catalogue(path: Path, file_format: str) -> Catalogue | None:
-    """The items a MovieLens folder describes (title, year, genres); None where nothing does.
+    """The films of a MovieLens or the books of a Book-Crossing folder; None where nothing describes them.
 
     Raises:
-        DataError: the file of films is damaged.
+        DataError: the file of films or books is damaged.
     """
-    if file_format != "movielens":
-        return None
-    films = find_movielens(path).films
-    return None if films is None else Catalogue(tuple(read_films(films)))
+    if file_format == "movielens":
+        films = find_movielens(path).films
+        return None if films is None else Catalogue(tuple(read_films(films)))
+    if file_format == "book-crossing":
+        books = find_book_crossing(path).books
+        return None if books is None else Catalogue(tuple(read_books(books)))
+    return None
 
 
 def _open(path: Path, file_format: str, options: ReadOptions) -> Table:
     if file_format == "movielens":
         return find_movielens(path).ratings
+    if file_format == "book-crossing":
+        return find_book_crossing(path).ratings
     if file_format not in FORMATS:
         raise DataError(f"The format {file_format!r} is unknown; known: {', '.join(FORMATS)}.")
     return open_table(path, file_format, encoding=options.encoding)

@@ -85,13 +85,15 @@ class DelimitedTable:
     """Text with a character between columns; a .gz file is unpacked while it is read.
 
     `delimiter` None: the one that comes most often in the first line. `names` None: the first
-    line names the columns; otherwise the file has no such line.
+    line names the columns; otherwise the file has no such line. `escape`: the character before one
+    that means itself, where the file has such.
     """
 
     path: Path
     delimiter: str | None = None
     names: tuple[str, ...] | None = None
     encoding: str = "utf-8"
+    escape: str | None = None
 
     def columns(self) -> tuple[str, ...]:
         """The names in the first line, or the ones given.
@@ -101,7 +103,7 @@ class DelimitedTable:
         """
         if self.names is not None:
             return self.names
-        names = next(csv.reader([self._first_line()], delimiter=self._delimiter()), [])
+        names = next(csv.reader([self._first_line()], delimiter=self.delimiter_used()), [])
         stripped = tuple(name.strip() for name in names)
         twice = {name for name in stripped if stripped.count(name) > 1}
         if twice:
@@ -125,7 +127,11 @@ class DelimitedTable:
                     skip_rows=0 if self.names else 1,
                     encoding=self.encoding,
                 ),
-                parse_options=pa_csv.ParseOptions(delimiter=self._delimiter(), newlines_in_values=True),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self.delimiter_used(),
+                    newlines_in_values=True,
+                    escape_char=self.escape or False,
+                ),
                 convert_options=pa_csv.ConvertOptions(
                     include_columns=list(columns.values()),
                     column_types=dict.fromkeys(names, pa.string()),
@@ -139,7 +145,7 @@ class DelimitedTable:
         """The line on which the row ends, blank lines and line breaks in quotes counted."""
         n_before = row + (1 if self.names is None else 0)
         with _open_text(self.path, self.encoding, errors="replace") as text:
-            rows = csv.reader(text, delimiter=self._delimiter())
+            rows = csv.reader(text, delimiter=self.delimiter_used(), escapechar=self.escape)
             try:
                 next(islice((values for values in rows if values), n_before, None), None)
             except csv.Error:  # a value longer than the csv module reads
@@ -155,7 +161,8 @@ class DelimitedTable:
         with self._reading():
             return _count_lines(self.path)
 
-    def _delimiter(self) -> str:
+    def delimiter_used(self) -> str:
+        """The one given, or the one found in the first line."""
         if self.delimiter is not None:
             return self.delimiter
         line = self._first_line()

@@ -168,5 +168,5 @@ def test_parts_of_a_batch_are_the_batch(size: int) -> None:
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="known: movielens, csv, parquet, jsonl"):
+    with pytest.raises(DataError, match="known: movielens, book-crossing, csv, parquet, jsonl"):
         list(read_ratings(tmp_path, "xls"))
