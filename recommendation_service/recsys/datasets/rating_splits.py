@@ -66,8 +66,8 @@ def split_ratings(
 
     Args:
         ratings: each pair once.
-        shares: of the train, validation and test part; they add up to 1, and only the middle one
-            may be 0 (its part is then empty).
+        shares: of the train, validation and test part; they add up to 1, and either of the
+            last two may be 0 (its part is then empty).
         seed: the same seed draws the same parts.
         by: "user" divides each user's ratings by the shares, and leaves every user at least one
             to learn from; "global" draws over all rows alike.

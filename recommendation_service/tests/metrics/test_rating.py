@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recsys.errors import DataError
+from recsys.metrics import rating
 from recsys.metrics.rating import accuracy, mae, rating_metrics, rmse
 
 POINTS = st.floats(-1e3, 1e3, width=32)
@@ -60,3 +63,9 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         metric(np.array(predicted), np.array(actual))  # type: ignore[operator]
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(rating)
+    assert results.attempted >= 4
+    assert results.failed == 0
