@@ -1,0 +1,237 @@
+"""What every rating recommender can do: predict the points a user would give an item.
+
+They learn from ratings rather than from acts, are used from the console and are never served, so
+they stand apart from `Recommender`: their table is `rating_table`, and their artifact is a folder of
+its own, not a part of a release.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from recsys.config import SectionConfig
+from recsys.datasets.ratings import RatingDataset, Ratings
+from recsys.errors import ArtifactError, DataError, NotFittedError
+from recsys.progress import ignore_progress
+from recsys.recommenders.base import load_array
+from recsys.types import BoolArray, Float32Array, Int32Array, ProgressCallback
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST_FILE = "manifest.json"
+KNOWN_USERS_FILE, KNOWN_ITEMS_FILE = "known_users.npy", "known_items.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class RatingData:
+    """What a rating recommender learns from.
+
+    `ratings`: each (user, item) pair once. `n_users`, `n_items`: the whole index space; an index
+    without a rating here is allowed, and stays unknown. `range`: the lowest and the highest points
+    there are; predictions are clipped to it. `user_features`, `item_features`: a row a user or item,
+    in index order. `history`: (n_users, n_items) CSR of who did something with what, rated or not.
+
+    Raises (when made):
+        DataError: there are no ratings, an index lies outside, points are not finite or out of
+            range, a pair comes twice, or a table has another number of rows.
+    """
+
+    ratings: Ratings
+    n_users: int
+    n_items: int
+    range: tuple[float, float]
+    user_features: pa.Table | None = None
+    item_features: pa.Table | None = None
+    history: csr_matrix | None = None
+
+    def __post_init__(self) -> None:
+        _check_ratings(self)
+        for kind, table, expected in (
+            ("user", self.user_features, self.n_users),
+            ("item", self.item_features, self.n_items),
+        ):
+            if table is not None and table.num_rows != expected:
+                raise DataError(
+                    f"The {kind} features have {table.num_rows:,} rows for {expected:,} {kind}s; "
+                    f"give one a {kind}, in index order."
+                )
+        if self.history is not None and self.history.shape != (self.n_users, self.n_items):
+            raise DataError(
+                f"The history has shape {self.history.shape}, not {(self.n_users, self.n_items)}; "
+                "build it over the same users and items."
+            )
+
+    @classmethod
+    def of_dataset(cls, dataset: RatingDataset) -> RatingData:
+        """All ratings of a folder, with the range its manifest names."""
+        low, high = dataset.manifest["rating_range"]
+        return cls(
+            dataset.ratings, len(dataset.user_mapping), len(dataset.item_mapping), (float(low), float(high))
+        )
+
+
+class RatingRecommender(ABC):
+    """Predicts points for (user, item) pairs and scores every item for a user.
+
+    An index of -1 stands for a user or item nobody knows. It, and one without a rating in training,
+    is answered with what is known: the mean and the other side's bias. `is_known` tells such answers.
+    A subclass's `fit` starts with `remember`, its `save` and `load` with those of this class.
+    """
+
+    name: ClassVar[str]
+    config: SectionConfig
+    n_users: int = 0
+    n_items: int = 0
+    range: tuple[float, float] = (0.0, 0.0)
+    known_users: BoolArray
+    known_items: BoolArray
+
+    @abstractmethod
+    def fit(
+        self,
+        data: RatingData,
+        validation: Ratings | None = None,
+        progress: ProgressCallback = ignore_progress,
+    ) -> Self:
+        """Learn from ratings; a fitted object is never fitted again, make a new one.
+
+        Args:
+            data: what to learn from.
+            validation: ratings that are not in `data`, for who stops early by them.
+            progress: told how far it is.
+
+        Raises:
+            DataError: the ratings are too few for this recommender.
+        """
+
+    @abstractmethod
+    def predict(self, user_index: Int32Array, item_index: Int32Array) -> Float32Array:
+        """(n,) points for (n,) pairs, clipped to `range`; -1 is an unknown user or item."""
+
+    @abstractmethod
+    def score_users(self, user_index: Int32Array) -> Float32Array:
+        """(n, n_items) what to rank by, best highest; not clipped, so that clipping makes no ties."""
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the arrays into a folder; returns facts for its manifest. A subclass adds its own."""
+        self.check_fitted()
+        np.save(folder / KNOWN_USERS_FILE, self.known_users)
+        np.save(folder / KNOWN_ITEMS_FILE, self.known_items)
+        return {"range": list(self.range)}
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; the recipe and the facts stand in the folder's manifest.
+
+        Raises:
+            ArtifactError: a file is missing, is not an array, or has another shape.
+        """
+
+    def is_known(self, user_index: Int32Array, item_index: Int32Array) -> BoolArray:
+        """(n,) whether both sides of a pair had a rating in training."""
+        self.check_fitted()
+        return _known(self.known_users, user_index) & _known(self.known_items, item_index)
+
+    def check_fitted(self) -> None:
+        """Raise NotFittedError before `fit` or `load`."""
+        if self.n_items == 0:
+            raise NotFittedError(f"{self.name} is not fitted; call fit() or load() first.")
+
+    def clip(self, points: Float32Array) -> Float32Array:
+        """The same points, those outside `range` moved to its ends."""
+        return np.clip(points, *self.range).astype(np.float32, copy=False)
+
+    def remember(self, data: RatingData) -> None:
+        """Note the sizes, the range, and who has a rating."""
+        self.n_users, self.n_items, self.range = data.n_users, data.n_items, data.range
+        self.known_users = np.zeros(data.n_users, np.bool_)
+        self.known_items = np.zeros(data.n_items, np.bool_)
+        self.known_users[data.ratings.user_index] = True
+        self.known_items[data.ratings.item_index] = True
+
+    def recall(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """Read what `remember` noted back from a folder."""
+        self.known_users = load_array(folder / KNOWN_USERS_FILE, kinds="b")
+        self.known_items = load_array(folder / KNOWN_ITEMS_FILE, kinds="b")
+        self.n_users, self.n_items = len(self.known_users), len(self.known_items)
+        low, high = manifest["facts"]["range"]
+        self.range = (float(low), float(high))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an artifact folder: "recommender", "recipe" (its configuration), "facts" and more.
+
+    Raises:
+        ArtifactError: it is missing, or not what was written.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist; train there first, or name another folder.") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not JSON ({error}); train again.") from error
+    kept = isinstance(manifest, dict) and all(
+        isinstance(manifest.get(key), dict) for key in ("recipe", "facts")
+    )
+    if not kept or not _is_range(manifest["facts"].get("range")):
+        raise ArtifactError(f"{path} lacks a recipe or the facts of a rating recommender; train again.")
+    return dict(manifest)
+
+
+def _is_range(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(bound, int | float) for bound in value)
+        and value[0] < value[1]
+    )
+
+
+def _known(known: BoolArray, index: Int32Array) -> BoolArray:
+    inside: BoolArray = (index >= 0) & (index < len(known))
+    inside[inside] = known[index[inside]]
+    return inside
+
+
+def _check_ratings(data: RatingData) -> None:
+    ratings, (low, high) = data.ratings, data.range
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise DataError(
+            f"The range of the points is {low} to {high}; the low end must be below the high one."
+        )
+    if len(ratings) == 0:
+        raise DataError("There are no ratings to learn from; import some, or loosen the filter.")
+    for kind, index, size in (
+        ("user", ratings.user_index, data.n_users),
+        ("item", ratings.item_index, data.n_items),
+    ):
+        if len(index) != len(ratings) or index.min() < 0 or index.max() >= size:
+            raise DataError(
+                f"The {kind} indices do not fit {len(ratings):,} ratings of {size:,} {kind}s; "
+                "load them with their mappings."
+            )
+    outside = np.flatnonzero(~((ratings.points >= low) & (ratings.points <= high)))
+    if len(outside):
+        raise DataError(
+            f"{len(outside):,} ratings lie outside {low:g} to {high:g} or are no number; the first, "
+            f"user {ratings.user_index[outside[0]]} with item {ratings.item_index[outside[0]]}, is "
+            f"{ratings.points[outside[0]]}: correct it, clip the points, or give another range."
+        )
+    keys = ratings.user_index.astype(np.int64) * data.n_items + ratings.item_index
+    if not (keys[1:] > keys[:-1]).all():
+        keys.sort()
+        n_twice = int((keys[1:] == keys[:-1]).sum())
+        if n_twice:
+            raise DataError(
+                f"{n_twice:,} (user, item) pairs are rated twice; load_ratings keeps the latest of each."
+            )
