@@ -31,6 +31,7 @@ from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, available_cpus, diagonalize
 from recsys.engines.fold_in import FoldInTerms
 from recsys.engines.iterations import Course, iterate
+from recsys.engines.start import Start
 from recsys.errors import DataError
 from recsys.types import Float32Array, ProgressCallback
 

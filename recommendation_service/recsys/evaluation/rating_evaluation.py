@@ -15,7 +15,6 @@ from scipy.sparse import csr_matrix
 from recsys.datasets.ratings import Ratings
 from recsys.errors import DataError
 from recsys.evaluation.bootstrap import Interval, mean_intervals
-from recsys.evaluation.ranked_lists import batch_size_for
 from recsys.metrics.ranking import check_cutoff, ranking_metrics, relevant_counts
 from recsys.metrics.rating import ACCURACY_MEANING, rating_metrics
 from recsys.recommenders.base import top_items
@@ -25,6 +24,7 @@ from recsys.types import Float32Array, Float64Array, Int32Array
 CUTOFFS = (10, 20, 50)
 RANKING = ("ndcg", "recall", "map")
 PAIRS_AT_ONCE = 1 << 20
+SCORES_AT_ONCE = 1 << 22  # of users by items: 16 MiB as float32
 RELEVANT_SHARE = 0.75  # of the range: 4 of 1 to 5
 
 
@@ -133,7 +133,7 @@ def rank_users(recommender: RatingRecommender, users: Int32Array, limit: int, tr
     """(n, limit) item indices, best first, none the user rated in `train`; -1 where a list is shorter."""
     ranked = np.full((len(users), limit), -1, np.int32)
     seen = _as_matrix(train, recommender.n_users, recommender.n_items)
-    step = batch_size_for(recommender.n_items)
+    step = max(SCORES_AT_ONCE // max(recommender.n_items, 1), 1)
     for start in range(0, len(users), step):
         batch = users[start : start + step]
         scores = recommender.score_users(batch)
