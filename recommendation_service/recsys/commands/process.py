@@ -10,6 +10,8 @@ from typing import Any
 
 from recsys.datasets.processing import ProcessingConfig
 from recsys.errors import ConfigError
+from recsys.training.memory import check_processing
+from recsys.training.script import add_size_flags
 
 LISTED = ("trainable_users", "cold_users", "items", "train_cells", "test_positives")
 
@@ -40,6 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--counts", type=Path, metavar="FILE", help="CSV or Parquet of item and count, such as sales"
     )
+    add_size_flags(parser)
     parser.set_defaults(run=_process)
 
 
@@ -56,11 +59,11 @@ def _process(options: argparse.Namespace) -> None:
         raise ConfigError("Nothing to process: name the folder with --data, or ask for --list.")
     given = {"min_user_interactions": options.min_user_interactions, "test_split": options.test_split}
     config = ProcessingConfig.default(**{name: value for name, value in given.items() if value is not None})
-    dataset = open_dataset(options.data)
+    dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
+    check_processing(dataset)
     counts = None if options.counts is None else read_item_counts(options.counts, dataset.item_mapping)
     facts: dict[str, Any] = {"dataset": dataset.content_hash[:12], "options": asdict(config)}
-    if "ratings" in dataset.manifest:
-        facts["ratings"] = dataset.manifest["ratings"]
+    facts |= {name: dataset.manifest[name] for name in ("ratings", "subsample") if name in dataset.manifest}
     manifest = save_processed(
         process_dataset(dataset, config, counts=counts),
         options.output,

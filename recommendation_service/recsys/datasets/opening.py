@@ -9,14 +9,15 @@ from recsys.datasets.processed import load_processed
 from recsys.datasets.public_split import load_public_train
 from recsys.datasets.ratings import RATINGS_FILE
 from recsys.datasets.reviews import load_reviews
+from recsys.datasets.subsample import subsample
 from recsys.datasets.user_items import MATRIX_FILE, Dataset, load_dataset
 from recsys.errors import DataError
 
 TEXT_SUFFIX = ".txt"
 
 
-def open_dataset(path: Path) -> Dataset:
-    """The dataset at a path.
+def open_dataset(path: Path, *, max_users: int | None = None, max_items: int | None = None) -> Dataset:
+    """The dataset at a path, or a part of it (see `subsample`).
 
     Args:
         path: a folder with als_interactions.npz (the export) or with ratings.parquet (`recsys import`),
@@ -25,8 +26,13 @@ def open_dataset(path: Path) -> Dataset:
             cell of the trainable users, train and held out.
 
     Raises:
+        ConfigError: a number of users or items is below 1.
         DataError: there is nothing of the kind, a folder holds both, or a file is damaged.
     """
+    return subsample(_open(path), max_users=max_users, max_items=max_items)
+
+
+def _open(path: Path) -> Dataset:
     if path.is_dir():
         return _open_folder(path)
     if path.name == RATINGS_FILE:

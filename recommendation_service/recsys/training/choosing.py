@@ -21,6 +21,7 @@ from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
 from recsys.recommenders.two_tower import TwoTowerRecommender
+from recsys.training.memory import check_fit
 from recsys.types import ProgressCallback
 
 BY_EPOCHS = ("two_tower", "bpr")
@@ -131,6 +132,7 @@ def fit_one(
     """A recommender with its hyper-parameters, fitted; what has parts takes them from `fitted`."""
     recommender = make_recommender(name, **overrides.get(name, {}))
     recommender.attach(fitted)
+    check_fit(recommender, dataset)
     return recommender.fit(dataset, progress)
 
 
