@@ -1,4 +1,4 @@
-"""recsys train | tune | benchmark | import | precompute | releases | best | promote | rollback.
+"""recsys train | tune | benchmark | import | process | precompute | releases | best | promote | rollback.
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
@@ -6,6 +6,7 @@ recsys tune als                           grid search on a validation part, one 
 recsys tune als --train FILE              the same on a public split
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
+recsys process --data DIR --output DIR     matrices, hard negatives and held-out positives, by version
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
 recsys best                               the best kept version of each recommender by NDCG@10
@@ -18,10 +19,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from recsys.commands import benchmark, import_ratings, precompute, releases, train, tune
+from recsys.commands import benchmark, import_ratings, precompute, process, releases, train, tune
 from recsys.training.script import exit_code
 
-COMMANDS = (train, tune, benchmark, import_ratings, precompute, releases)
+COMMANDS = (train, tune, benchmark, import_ratings, process, precompute, releases)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -264,7 +264,7 @@ def _write_rows(folder: Path, dataset: Dataset) -> None:
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    kept = ("counts", "density", "weights", "options", "watermark", "exported_at")
+    kept = ("counts", "density", "weights", "options", "watermark", "exported_at", "ratings", "subsample")
     return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
 
 

@@ -191,7 +191,11 @@ def _load_for_tuning(options: argparse.Namespace) -> tuple[Dataset, Split | None
     if options.train is None and options.test is not None:
         raise ConfigError("--test is the test file of a public split; name its --train too.")
     if options.train is None:
-        split = split_for_training(open_dataset(options.data), options.test_split, seed=0)
+        split = split_for_training(
+            open_dataset(options.data, max_users=options.max_users, max_items=options.max_items),
+            options.test_split,
+            seed=0,
+        )
     elif options.test is None:
         return load_public_train(options.train), None
     else:

@@ -1,34 +1,46 @@
-"""Open a dataset by what lies at a path: an export, a rating folder, or the train file of a public split."""
+"""Open a dataset by what lies at a path: an export, ratings, a public split's train file, processed data."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from recsys.datasets.processed import MANIFEST_FILE as PROCESSED_FILE
+from recsys.datasets.processed import load_processed
 from recsys.datasets.public_split import load_public_train
 from recsys.datasets.ratings import RATINGS_FILE
 from recsys.datasets.reviews import load_reviews
+from recsys.datasets.subsample import subsample
 from recsys.datasets.user_items import MATRIX_FILE, Dataset, load_dataset
 from recsys.errors import DataError
 
 TEXT_SUFFIX = ".txt"
 
 
-def open_dataset(path: Path) -> Dataset:
-    """The dataset at a path.
+def open_dataset(path: Path, *, max_users: int | None = None, max_items: int | None = None) -> Dataset:
+    """The dataset at a path, or a part of it (see `subsample`).
 
     Args:
         path: a folder with als_interactions.npz (the export) or with ratings.parquet (`recsys import`),
-            one of those two files, or a .txt of `user item item ...` lines.
+            one of those two files, a .txt of `user item item ...` lines, or what `recsys process` wrote:
+            the folder of one version, or of all of them for the latest. Of processed data it is every
+            cell of the trainable users, train and held out.
 
     Raises:
+        ConfigError: a number of users or items is below 1.
         DataError: there is nothing of the kind, a folder holds both, or a file is damaged.
     """
+    return subsample(_open(path), max_users=max_users, max_items=max_items)
+
+
+def _open(path: Path) -> Dataset:
     if path.is_dir():
         return _open_folder(path)
     if path.name == RATINGS_FILE:
         return load_reviews(path.parent)
     if path.suffix == TEXT_SUFFIX:
         return load_public_train(path)
+    if not path.exists() and _holds_versions(path.parent):
+        return load_processed(path.parent, path.name).dataset  # raises, naming the versions there are
     return load_dataset(path)
 
 
@@ -42,7 +54,15 @@ def _open_folder(folder: Path) -> Dataset:
         return load_reviews(folder)
     if is_export:
         return load_dataset(folder)
+    if (folder / PROCESSED_FILE).exists():
+        return load_processed(folder.parent, folder.name).dataset
+    if _holds_versions(folder):
+        return load_processed(folder).dataset
     raise DataError(
         f"{folder} holds neither {MATRIX_FILE} (manage.py generate_als_dataset) nor {RATINGS_FILE} "
-        "(recsys import); name a folder with one of them."
+        "(recsys import) nor processed data (recsys process); name a folder with one of them."
     )
+
+
+def _holds_versions(folder: Path) -> bool:
+    return next(folder.glob(f"*/{PROCESSED_FILE}"), None) is not None

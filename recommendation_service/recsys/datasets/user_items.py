@@ -311,13 +311,18 @@ def _load_manifest(path: Path) -> dict[str, Any]:
 
 
 def _load_matrix(path: Path) -> csr_matrix:
-    matrix = _read_npz(path)
+    matrix = read_matrix(path)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
 
 
-def _read_npz(path: Path) -> csr_matrix:
+def read_matrix(path: Path) -> csr_matrix:
+    """A sparse matrix of numbers whose indices are sound.
+
+    Raises:
+        DataError: the file is missing or holds anything else.
+    """
     try:
         with path.open("rb") as file:  # numpy leaves a file it cannot read open
             matrix: Any = load_npz(file)
@@ -345,7 +350,7 @@ def _load_aligned(path: Path, user_items: csr_matrix, manifest: Mapping[str, Any
     """A matrix with a value for every cell of `user_items`, or None when the file is not there."""
     if not path.exists():
         return None
-    matrix = _read_npz(path)
+    matrix = read_matrix(path)
     same = (
         matrix.shape == user_items.shape
         and np.array_equal(matrix.indptr, user_items.indptr)

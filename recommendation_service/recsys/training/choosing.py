@@ -22,6 +22,7 @@ from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
 from recsys.recommenders.text_start import start_from_text
 from recsys.recommenders.two_tower import TwoTowerRecommender
+from recsys.training.memory import check_fit
 from recsys.types import ProgressCallback
 
 BY_EPOCHS = ("two_tower", "bpr", "hybrid_text")
@@ -136,6 +137,7 @@ def fit_one(
     recommender = make_recommender(name, **overrides.get(name, {}))
     recommender.attach(fitted)
     start_from_text(recommender, dataset, overrides.get("text_start", {}))
+    check_fit(recommender, dataset)
     return recommender.fit(dataset, progress)
 
 

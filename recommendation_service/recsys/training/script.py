@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from recsys.config import SectionConfig, read_section
 from recsys.datasets.opening import open_dataset
+from recsys.datasets.subsample import describe_subsample
 from recsys.datasets.user_items import MATRIX_FILE
 from recsys.errors import RecsysError
 from recsys.paths import data_dir, logs_dir, models_dir
@@ -44,7 +45,7 @@ def _run_training(name: str, description: str, argv: Sequence[str] | None) -> No
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """--data and --test-split."""
+    """--data, --max-users, --max-items and --test-split."""
     default = read_section(TrainingPlan.section)["test_split"]
     parser.add_argument(
         "--data",
@@ -52,12 +53,19 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
         default=data_dir() / MATRIX_FILE,
         help="the exported matrix or its folder, or the folder of `recsys import` (default: %(default)s)",
     )
+    add_size_flags(parser)
     parser.add_argument(
         "--test-split",
         type=float,
         default=default,
         help="share of the acts, the latest, kept aside to measure on; 0: none (default: %(default)s)",
     )
+
+
+def add_size_flags(parser: argparse.ArgumentParser) -> None:
+    """--max-users and --max-items."""
+    parser.add_argument("--max-users", type=int, metavar="N", help="learn from this many users, at random")
+    parser.add_argument("--max-items", type=int, metavar="N", help="and from the N most popular items")
 
 
 def add_models_flag(parser: argparse.ArgumentParser) -> None:
@@ -89,11 +97,14 @@ def train_from_options(
         recommenders=tuple(recommenders), overrides=overrides, test_split=options.test_split, **tuned
     )
     with run_log(logs_dir(), kind) as log_file:
-        dataset = open_dataset(options.data)
+        dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
         with show_progress() as progress:
             result = train_and_publish(
                 dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
             )
+    part = describe_subsample(dataset)
+    if part is not None:
+        sys.stdout.write(f"{part}\n")
     print_result(result, kind, n_interactions=int(dataset.user_items.nnz), k=plan.k)
     print_published(result, options.models_dir, log_file)
 

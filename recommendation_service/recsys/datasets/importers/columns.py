@@ -28,6 +28,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "type": ("type", "eventtype", "event", "action", "interactiontype"),
     "timestamp": ("timestamp", "occurredat", "ratedat", "time", "datetime", "date", "unixreviewtime"),
     "text": ("text", "reviewtext", "review", "comment"),
+    "count": ("count", "n", "sales", "sold", "nsold", "unitssold", "quantity", "numsoldtime"),
 }
 # Numbers from here on are milliseconds, microseconds and nanoseconds: as seconds they would lie
 # beyond the year 5138.
@@ -118,6 +119,17 @@ def parse_ratings(column: Any) -> Float64Array:
         CellError: a rating is missing or not a finite number.
     """
     return _parse_numbers(column, "rating")
+
+
+def parse_counts(column: Any) -> Float64Array:
+    """(n,) float64 from 0.
+
+    Raises:
+        CellError: a count is missing, not a finite number, or below 0.
+    """
+    counts = _parse_numbers(column, "count")
+    _refuse(counts < 0, "its count is below 0; correct it.")
+    return counts
 
 
 def parse_types(column: Any) -> UInt8Array:

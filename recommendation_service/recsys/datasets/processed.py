@@ -1,0 +1,330 @@
+"""Processed data on disk: a folder a version, named by the hash of what it was made from and how.
+
+`confidence.npz` and `binary.npz` are what is learned from (signed cells; what is liked, as 1) and
+`held_out.npz` the other cells of the trainable users; `cold_*` the same of the cold ones. Beside them the
+mappings, the hard negatives, item popularity and a table of every user's segment. Each file is written aside
+and renamed, the manifest with their hashes last. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix, save_npz
+
+from recsys.config import SectionConfig
+from recsys.datasets.catalogue import Catalogue, UserTable
+from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
+from recsys.datasets.hard_negatives import Rows
+from recsys.datasets.id_map import IdMap
+from recsys.datasets.splits import Split
+from recsys.datasets.user_items import UNREADABLE_NPZ, Dataset, cells_where, read_matrix
+from recsys.errors import DataError
+from recsys.types import Float32Array, Float64Array
+
+SCHEMA_VERSION = 1
+LATEST = "latest"
+MANIFEST_FILE = "processed.json"
+ITEM_MAPPING_FILE = "item_mapping.json"
+POPULARITY_FILE = "item_popularity.npy"
+SEGMENTS_FILE = "user_segments.parquet"
+CATALOGUE_FILE, USERS_FILE = "catalogue.parquet", "users.parquet"
+EXPLICIT_FILE, IMPLICIT_FILE = "explicit_negatives.npz", "implicit_negatives.npz"
+BINARY_FILE = "binary.npz"
+CONFIDENCE_FILE, HELD_OUT_FILE, TIMES_FILE = "confidence.npz", "held_out.npz", "last_event.npz"
+USER_MAPPING_FILE = "user_mapping.json"
+COLD = "cold_"
+OPTIONAL_FILES = (TIMES_FILE, COLD + TIMES_FILE, CATALOGUE_FILE, USERS_FILE)
+VERSION_LENGTH = 12
+MEND = "process the data again"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Some users: `confidence` (n_users, n_items) signed cells to learn from, `held_out` their others.
+
+    `last_event_at` has the cells of both, float64 UTC seconds, or is None.
+    """
+
+    confidence: csr_matrix
+    held_out: csr_matrix
+    last_event_at: csr_matrix | None
+    user_mapping: IdMap
+
+    @cached_property
+    def test(self) -> csr_matrix:
+        """What is held out and liked: the answers."""
+        return cells_where(self.held_out, self.held_out.data > 0)
+
+
+@dataclass(frozen=True)
+class ProcessedData:
+    """One version; every index is a row of `trainable` or a column of all matrices.
+
+    `item_popularity` (n_items,) float32 is ln(1 + count); the negatives are of the trainable users.
+    """
+
+    trainable: Segment
+    cold: Segment
+    item_mapping: IdMap
+    item_popularity: Float32Array
+    explicit_negatives: Rows
+    implicit_negatives: Rows
+    catalogue: Catalogue | None
+    users: UserTable | None
+    strategy: str
+    popularity_of: str
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def binary(self) -> csr_matrix:
+        """What the trainable users like in the train part, as 1.0."""
+        liked = cells_where(self.trainable.confidence, self.trainable.confidence.data > 0)
+        return csr_matrix((np.ones_like(liked.data), liked.indices, liked.indptr), liked.shape)
+
+    @cached_property
+    def positives(self) -> Rows:
+        """The items each trainable user likes in the train part."""
+        return Rows.of(self.binary)
+
+    def train_dataset(self, segment: Segment) -> Dataset:
+        """A segment's train part as a dataset."""
+        times = segment.last_event_at
+        if times is not None:
+            times = _at_cells_of(times, segment.confidence)
+        return Dataset(
+            segment.confidence,
+            segment.user_mapping,
+            self.item_mapping,
+            last_event_at=times,
+            catalogue=self.catalogue,
+            users=self.users,
+            manifest={"processed": self.manifest.get("version", "")},
+        )
+
+    @property
+    def dataset(self) -> Dataset:
+        """Every cell of the trainable users, held out or not: what a model to be served learns from."""
+        segment = self.trainable
+        whole = (segment.confidence + segment.held_out).tocsr()
+        whole.sort_indices()
+        train = self.train_dataset(segment)
+        return replace(train, user_items=whole, last_event_at=segment.last_event_at)
+
+    @property
+    def split(self) -> Split:
+        """Train and test of the trainable users."""
+        return Split(self.train_dataset(self.trainable), self.trainable.test, self.strategy)
+
+    @property
+    def cold_split(self) -> Split:
+        """Of the cold users: what is known of them, and what they should be offered."""
+        return Split(self.train_dataset(self.cold), self.cold.test, f"{self.strategy}; cold users")
+
+
+def version_of(dataset: Dataset, config: SectionConfig, counts: Float64Array | None) -> str:
+    """The hash of what a version is made from, and how."""
+    digest = hashlib.sha256(dataset.content_hash.encode())
+    digest.update(json.dumps([SCHEMA_VERSION, asdict(config)], sort_keys=True).encode())
+    if counts is not None:
+        digest.update(counts.tobytes())
+    return digest.hexdigest()[:VERSION_LENGTH]
+
+
+def save_processed(
+    processed: ProcessedData, root: Path, version: str, *, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write `root/version`; returns its manifest: the facts, counts, and each file's bytes and sha256."""
+    with Staging(root / version) as staging:
+        _write_segment(processed.trainable, staging, "")
+        _write_segment(processed.cold, staging, COLD)
+        save_npz(staging.path(BINARY_FILE), processed.binary, compressed=False)
+        processed.item_mapping.save(staging.path(ITEM_MAPPING_FILE))
+        np.save(staging.path(POPULARITY_FILE), processed.item_popularity)
+        rows = {EXPLICIT_FILE: processed.explicit_negatives, IMPLICIT_FILE: processed.implicit_negatives}
+        for name, one in rows.items():
+            np.savez(staging.path(name), starts=one.starts, items=one.items)
+        _write_user_segments(processed, staging.path(SEGMENTS_FILE))
+        if processed.catalogue is not None:
+            processed.catalogue.save(staging.path(CATALOGUE_FILE))
+        if processed.users is not None:
+            processed.users.save(staging.path(USERS_FILE))
+        manifest = {
+            **facts,
+            "schema_version": SCHEMA_VERSION,
+            "version": version,
+            "processed_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "split": processed.strategy,
+            "popularity_of": processed.popularity_of,
+            "counts": _counts(processed),
+            "files": describe_files(staging.folder),
+        }
+        staging.path(MANIFEST_FILE).write_text(
+            json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
+        staging.move_into_place(last=MANIFEST_FILE, optional=OPTIONAL_FILES)
+    return manifest
+
+
+def list_processed(root: Path) -> list[dict[str, Any]]:
+    """The manifests of the versions in a folder, the newest first.
+
+    Raises:
+        DataError: one of them is damaged.
+    """
+    manifests = [_read_manifest(path) for path in root.glob(f"*/{MANIFEST_FILE}")]
+    return sorted(manifests, key=lambda one: str(one["processed_at"]), reverse=True)
+
+
+def load_processed(root: Path, version: str = LATEST) -> ProcessedData:
+    """Read one version, every file checked against the manifest.
+
+    Args:
+        root: the folder of the versions.
+        version: its hash, or "latest".
+
+    Raises:
+        DataError: that version is not there (the message names those that are), or a file is damaged.
+    """
+    if version == LATEST:
+        there = list_processed(root)
+        if not there:
+            raise DataError(f"{root} holds no processed data; make some with `recsys process`.")
+        version = there[0]["version"]
+    folder = root / version
+    if not (folder / MANIFEST_FILE).is_file():
+        names = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))
+        raise DataError(
+            f"{root} has no data version {version!r}; it has {', '.join(names) or 'none'}. "
+            "Name one of them, or latest, or make it with `recsys process`."
+        )
+    manifest = _read_manifest(folder / MANIFEST_FILE)
+    check_files(folder, manifest["files"])
+    return _read(folder, manifest)
+
+
+def _read(folder: Path, manifest: Mapping[str, Any]) -> ProcessedData:
+    items = IdMap.load(folder / ITEM_MAPPING_FILE)
+    trainable = _read_segment(folder, "", len(items))
+    popularity = _read_arrays(folder / POPULARITY_FILE)
+    n_users = len(trainable.user_mapping)
+    if popularity.shape != (len(items),):
+        raise DataError(f"{folder / POPULARITY_FILE} does not fit {ITEM_MAPPING_FILE}; {MEND}.")
+    catalogue, users = folder / CATALOGUE_FILE, folder / USERS_FILE
+    return ProcessedData(
+        trainable=trainable,
+        cold=_read_segment(folder, COLD, len(items)),
+        item_mapping=items,
+        item_popularity=popularity,
+        explicit_negatives=_read_rows(folder / EXPLICIT_FILE, n_users, len(items)),
+        implicit_negatives=_read_rows(folder / IMPLICIT_FILE, n_users, len(items)),
+        catalogue=Catalogue.load(catalogue) if catalogue.exists() else None,
+        users=UserTable.load(users) if users.exists() else None,
+        strategy=str(manifest["split"]),
+        popularity_of=str(manifest["popularity_of"]),
+        manifest=manifest,
+    )
+
+
+def _write_segment(segment: Segment, staging: Staging, prefix: str) -> None:
+    save_npz(staging.path(prefix + CONFIDENCE_FILE), segment.confidence, compressed=False)
+    save_npz(staging.path(prefix + HELD_OUT_FILE), segment.held_out, compressed=False)
+    if segment.last_event_at is not None:
+        save_npz(staging.path(prefix + TIMES_FILE), segment.last_event_at, compressed=False)
+    segment.user_mapping.save(staging.path(prefix + USER_MAPPING_FILE))
+
+
+def _read_segment(folder: Path, prefix: str, n_items: int) -> Segment:
+    users = IdMap.load(folder / (prefix + USER_MAPPING_FILE))
+    names = [CONFIDENCE_FILE, HELD_OUT_FILE]
+    if (folder / (prefix + TIMES_FILE)).exists():
+        names.append(TIMES_FILE)
+    matrices = {}
+    for name in names:
+        matrices[name] = read_matrix(folder / (prefix + name))
+        if matrices[name].shape != (len(users), n_items):
+            raise DataError(f"{folder / (prefix + name)} does not fit its mappings; {MEND}.")
+    return Segment(matrices[CONFIDENCE_FILE], matrices[HELD_OUT_FILE], matrices.get(TIMES_FILE), users)
+
+
+def _write_user_segments(processed: ProcessedData, path: Path) -> None:
+    """A row a user: id, cells in the train part, trainable or cold."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = {"trainable": processed.trainable, "cold": processed.cold}
+    cells = [np.diff(one.confidence.indptr).astype(np.int32) for one in parts.values()]
+    columns = {
+        "user_id": pa.array([i for one in parts.values() for i in one.user_mapping.ids], pa.string()),
+        "train_interactions": pa.array(np.concatenate(cells)),
+        "segment": pa.array(
+            [name for name, one in parts.items() for _ in range(len(one.user_mapping))], pa.string()
+        ),
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+def _read_rows(path: Path, n_users: int, n_items: int) -> Rows:
+    arrays = _read_arrays(path, "starts", "items")
+    starts, items = arrays["starts"], arrays["items"]
+    fits = starts.shape == (n_users + 1,) and starts[0] == 0 and starts[-1] == len(items)
+    if not fits or (np.diff(starts) < 0).any() or items.min(initial=0) < 0 or items.max(initial=0) >= n_items:
+        raise DataError(f"{path} does not fit its mappings; {MEND}.")
+    return Rows(starts, items)
+
+
+def _read_arrays(path: Path, *names: str) -> Any:
+    """A .npy file's array, or those of an .npz by name; never unpickles."""
+    try:
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            return {name: loaded[name] for name in names} if names else loaded
+    except UNREADABLE_NPZ as error:
+        raise DataError(f"{path} is not a plain NumPy file ({error}); {MEND}.") from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not JSON ({error}); {MEND}.") from error
+    needed = {"version", "processed_at", "split", "popularity_of", "counts", "files"}
+    if not isinstance(manifest, dict) or manifest.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"{path} is not of schema version {SCHEMA_VERSION}; {MEND}.")
+    if needed - set(manifest):
+        raise DataError(f"{path} lacks {', '.join(sorted(needed - set(manifest)))}; {MEND}.")
+    check_descriptions(path, manifest["files"])
+    return manifest
+
+
+def _counts(processed: ProcessedData) -> dict[str, int]:
+    trainable, cold = processed.trainable, processed.cold
+    return {
+        "trainable_users": len(trainable.user_mapping),
+        "cold_users": len(cold.user_mapping),
+        "items": len(processed.item_mapping),
+        "train_cells": int(trainable.confidence.nnz),
+        "train_positives": int(processed.binary.nnz),
+        "test_positives": int(trainable.test.nnz),
+        "cold_train_cells": int(cold.confidence.nnz),
+        "cold_test_positives": int(cold.test.nnz),
+        "explicit_negatives": len(processed.explicit_negatives.items),
+        "implicit_negatives": len(processed.implicit_negatives.items),
+    }
+
+
+def _at_cells_of(values: csr_matrix, cells: csr_matrix) -> csr_matrix:
+    """The values at the cells of another matrix, all of which it stores."""
+    n_columns = values.shape[1]
+    all_keys, keys = (
+        np.repeat(np.arange(m.shape[0]) * n_columns, np.diff(m.indptr)) + m.indices for m in (values, cells)
+    )
+    return cells_where(values, np.isin(all_keys, keys, assume_unique=True))
