@@ -67,8 +67,8 @@ def run_benchmark(
         For one JSON line: the protocol, "recall@20" and the other means, seconds (of everything, of
         fitting and of evaluating), peak_memory_mb of this process, the sizes and the parameters; coverage,
         novelty and popularity bias; intervals, user tiers and item popularity; popularity's figures
-        beside, and the improvement over them in per cent. Of an ensemble also its parts, and the paired interval of its
-        lead over the better one.
+        beside, and the improvement over them in per cent. Of an ensemble also its parts, and the
+        paired interval of its lead over the better one.
 
     Raises:
         ConfigError: the protocol, the recommender, a parameter or k cannot be used.
