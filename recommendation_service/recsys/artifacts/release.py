@@ -33,6 +33,7 @@ from recsys.datasets.id_map import IdMap
 from recsys.datasets.packed_ids import IdIndex, PackedIds
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ArtifactError, ConfigError, DataError, NotFittedError, RecsysError
+from recsys.evaluation.score_range import normalize_scores
 from recsys.recommenders.als import ITEM_FACTORS_FILE, ALSRecommender
 from recsys.recommenders.base import Recommender, VectorRecommender, is_mapped, load_array
 from recsys.recommenders.table import recommender_class
@@ -81,16 +82,8 @@ class Release:
         return History(self.user_items.indices[start:end], self.user_items.data[start:end], times)
 
     def scale(self, recommender: str, raw_scores: Float32Array) -> Float64Array:
-        """Raw scores as numbers between 0 and 1, in the same order.
-
-        A strictly increasing map centred on the mean of the top-100 scores seen in validation
-        and as wide as their deviation: 0.5 (1 + z / (1 + |z|)).
-        """
-        score_range = self._score_ranges.get(recommender, {})
-        centre, width = score_range.get("mean", 0.0), score_range.get("std", 1.0)
-        z = (raw_scores.astype(np.float64) - centre) / max(width, 1e-9)
-        scaled: Float64Array = 0.5 * (1.0 + z / (1.0 + np.abs(z)))
-        return scaled
+        """Raw scores as numbers between 0 and 1, in the same order; see `normalize_scores`."""
+        return normalize_scores(raw_scores, self._score_ranges.get(recommender, {}))
 
 
 def open_release(folder: Path, *, verify: bool = True) -> Release:

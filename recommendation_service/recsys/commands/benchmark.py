@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from recsys.config import parse_overrides
@@ -14,7 +15,7 @@ from recsys.recommenders.table import RECOMMENDERS
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Its flags."""
     parser = commands.add_parser(
-        "benchmark", help="train and measure on a public split; prints one JSON line"
+        "benchmark", help="train and measure on a public split; prints one JSON line, and a table on stderr"
     )
     parser.add_argument(
         "--train",
@@ -47,12 +48,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "a pair with a chance of its item's popularity to this power (default: %(default)s)",
     )
     parser.add_argument("--protocol", choices=["all-ranking"], default="all-ranking")
-    parser.add_argument("--k", type=int, default=20)
+    parser.add_argument("--k", type=int, default=20, help="where lists are cut off (default: %(default)s)")
+    parser.add_argument(
+        "--cutoffs",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="K",
+        help="other places to cut the same lists off at, such as 10 20 50",
+    )
     parser.set_defaults(run=_benchmark)
 
 
 def _benchmark(options: argparse.Namespace) -> None:
     from recsys.training.benchmark import run_benchmark
+    from recsys.training.figures import format_benchmark
 
     with show_progress() as progress:
         figures = run_benchmark(
@@ -64,8 +74,10 @@ def _benchmark(options: argparse.Namespace) -> None:
             ),
             protocol=options.protocol,
             k=options.k,
+            cutoffs=options.cutoffs,
             validation_split=options.validation_split,
             validation_popularity=options.validation_popularity,
             progress=progress,
         )
+    sys.stderr.write(format_benchmark(figures))
     print(json.dumps(figures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from recsys.errors import DataError
 from recsys.evaluation.ranked_lists import recommend_unseen
 from recsys.recommenders.base import Recommender
-from recsys.types import History
+from recsys.types import Float32Array, Float64Array, History
 
 TOP = 100
+SMALLEST_WIDTH = 1e-9  # where all scores seen in validation were one
 
 
 def score_range(recommender: Recommender, histories: Sequence[History]) -> dict[str, Any]:
@@ -45,3 +46,21 @@ def score_range(recommender: Recommender, histories: Sequence[History]) -> dict[
         "p99": float(p99),
         "method": f"raw scores of the best {TOP} unseen items of {len(lists):,} users",
     }
+
+
+def normalize_scores(raw_scores: Float32Array, score_range: Mapping[str, float]) -> Float64Array:
+    """Raw scores of any recommender on one scale from 0 to 1, by the `score_range` of its manifest entry.
+
+    z = (score - mean) / std over all users' best scores in validation, then 0.5 (1 + z / (1 + |z|)).
+    Strictly increasing, so no order changes and, unlike a clipped minimum and maximum, no two scores
+    beyond what validation saw become one; and global, not user by user, so what two recommenders say
+    can be blended. Without a range (nothing was measured) the mean is 0 and the deviation 1.
+
+    Example:
+        >>> normalize_scores(np.array([1.0, 3.0, 9.0], np.float32), {"mean": 3.0, "std": 2.0}).tolist()
+        [0.25, 0.5, 0.875]
+    """
+    centre, width = score_range.get("mean", 0.0), score_range.get("std", 1.0)
+    z = (raw_scores.astype(np.float64) - centre) / max(width, SMALLEST_WIDTH)
+    normalized: Float64Array = 0.5 * (1.0 + z / (1.0 + np.abs(z)))
+    return normalized

@@ -11,7 +11,7 @@ from typing import Any
 from recsys.datasets.public_split import load_public_split
 from recsys.errors import ConfigError
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.metrics.ranking import check_cutoff
+from recsys.metrics.ranking import check_cutoffs
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.table import make_recommender
@@ -24,6 +24,7 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
+from recsys.training.figures import BASELINE
 from recsys.training.measuring import peak_memory_mb
 from recsys.types import ProgressCallback
 
@@ -40,6 +41,7 @@ def run_benchmark(
     *,
     protocol: str = ALL_RANKING,
     k: int = 20,
+    cutoffs: Sequence[int] = (),
     validation_split: float = 0.1,
     validation_popularity: float = 0.0,
     seed: int = 0,
@@ -56,14 +58,17 @@ def run_benchmark(
         overrides: hyper-parameters to replace in its configured defaults, by recommender.
         protocol: how the ranking is made; "all-ranking" is the one there is.
         k: where lists are cut off.
+        cutoffs: other places to cut the same lists off at.
         validation_split: share of train held back to choose on; 0: everything is as configured.
         validation_popularity: how much likelier a popular item is to be held back there.
         seed: of that part.
 
     Returns:
         For one JSON line: the protocol, "recall@20" and the other means, seconds (of everything, of
-        fitting and of evaluating), peak_memory_mb of this process, the sizes and the parameters. Of an
-        ensemble also its parts, and the paired interval of its lead over the better one.
+        fitting and of evaluating), peak_memory_mb of this process, the sizes and the parameters; coverage,
+        novelty and popularity bias; intervals, user tiers and item popularity; popularity's figures
+        beside, and the improvement over them in per cent. Of an ensemble also its parts, and the
+        paired interval of its lead over the better one.
 
     Raises:
         ConfigError: the protocol, the recommender, a parameter or k cannot be used.
@@ -71,19 +76,19 @@ def run_benchmark(
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"There is no protocol {protocol!r}; there is {', '.join(PROTOCOLS)}.")
-    check_cutoff(k)
+    check_cutoffs((k, *cutoffs))
     names = with_parts([recommender])
     given = overrides or {}
     for name in names:
         make_recommender(name, **given.get(name, {}))  # a bad value is told before anything is read
-    stages = StagedProgress(
-        progress, _stages(names, chooses=validation_split > 0 and has_choices(names, given))
-    )
+    measured = [*names, *([] if BASELINE in names else [BASELINE])]
+    chooses = validation_split > 0 and has_choices(names, given)
+    stages = StagedProgress(progress, _stages(measured, chooses=chooses))
     clock = _Clock()
     split = load_public_split(train_path, test_path)
     clock.lap("read")
     choices = Choices()
-    if validation_split > 0 and has_choices(names, given):
+    if chooses:
         choices = choose_on_validation(
             split.train,
             names,
@@ -96,19 +101,23 @@ def run_benchmark(
         )
         clock.lap("choose")
     fitted: dict[str, Recommender] = {}
-    for name in names:
+    for name in measured:
         told = stages.within(f"fitting {name}")
         fitted[name] = fit_one(name, split.train, merged(given, choices.overrides), fitted, told)
     clock.lap("fit")
     evaluations = {
-        name: evaluate(fitted[name], split, k=k, progress=stages.within(f"evaluating {name}"))
-        for name in names
+        name: evaluate(
+            fitted[name], split, k=k, cutoffs=cutoffs, progress=stages.within(f"evaluating {name}")
+        )
+        for name in measured
     }
     clock.lap("evaluate")
+    own = evaluations[recommender]
     return {
         "recommender": recommender,
-        "protocol": f"{protocol}: {evaluations[recommender].protocol}",
-        **_round_means(evaluations[recommender]),
+        "protocol": f"{protocol}: {own.protocol}",
+        **_round_means(own),
+        **_rounded(own.lists),
         "seconds": round(sum(clock.seconds.values()), 3),
         **{f"{part}_seconds": round(seconds, 3) for part, seconds in clock.seconds.items()},
         "peak_memory_mb": peak_memory_mb(),
@@ -119,7 +128,30 @@ def run_benchmark(
         "parameters": asdict(fitted[recommender].config),
         **({"chosen": dict(choices.facts)} if choices.facts else {}),
         **_parts(recommender, fitted, evaluations, k),
+        **_beside_popularity(own, evaluations[BASELINE]),
     }
+
+
+def _beside_popularity(own: Evaluation, baseline: Evaluation) -> dict[str, Any]:
+    """Intervals, tiers and item popularity, and all of it beside the baseline's."""
+    return {
+        "intervals": _rounded(own.metrics),
+        "by_tier": {tier: _rounded(figures.to_json()) for tier, figures in own.by_tier.items()},
+        "by_item_popularity": {
+            name: _rounded(bucket.to_json()) for name, bucket in own.by_item_popularity.items()
+        },
+        BASELINE: {**_round_means(baseline), **_rounded(baseline.lists)},
+        "improvement_over_popularity_percent": _rounded(own.improvement_over(baseline))
+        if own.recommender != BASELINE
+        else {},
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """The same mapping with six decimals to every number."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(one) for name, one in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _stages(names: Sequence[str], *, chooses: bool) -> dict[str, float]:

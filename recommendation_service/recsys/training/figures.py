@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from recsys.evaluation.bootstrap import Interval, in_per_cent, paired_difference_interval
 from recsys.evaluation.evaluate import Evaluation
 from recsys.types import BoolArray
 
+BASELINE = "popularity"
 GOOD_PRECISION, GOOD_MAP, POOR_PRECISION, FEW_INTERACTIONS = 0.15, 0.10, 0.10, 1_000
 
 
@@ -36,6 +39,7 @@ def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -
     n_users = int(_answered(evaluations, judged).sum())
     whose = f"of {first.n_users:,} users whom {judged} can answer" if judged in evaluations else "users"
     header = f"{'':<12}{f'Precision@{k}':>13}{f'MAP@{k}':>9}{f'NDCG@{k}':>9}   "
+    improvements = _improvements(evaluations, judged, f"ndcg@{k}")
     return "\n".join(
         [
             "",
@@ -43,10 +47,64 @@ def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -
             header + "".join(f"{tier:>9}" for tier in first.by_tier),
             *(_format_row(name, means[name], evaluation, k) for name, evaluation in evaluations.items()),
             f"{'users':<43}   " + "".join(f"{figures.n_users:>9,}" for figures in first.by_tier.values()),
+            *improvements,
             f"Protocol: {first.protocol}",
             "",
         ]
     )
+
+
+def format_benchmark(result: Mapping[str, Any]) -> str:
+    """What `run_benchmark` found as a table: every metric beside popularity's, by tier and by popularity."""
+    improvements = result["improvement_over_popularity_percent"]
+    name = result["recommender"]
+    rows = [f"{'':<20}{name:>12}{'95 %':>20}{BASELINE:>12}   improvement, paired 95 %"]
+    for metric, interval in result["intervals"].items():
+        beside = _per_cent(improvements[metric]) if metric in improvements else ""
+        row = f"{metric:<20}{interval['mean']:>12.4f}{_range(interval):>20}{result[BASELINE][metric]:>12.4f}"
+        rows.append(f"{row}   {beside}".rstrip())
+    of_lists = [one for one in result if one.split("@")[0] in ("coverage", "novelty", "popularity_bias")]
+    rows += [
+        f"{one:<20}{result[one]:>12.4f}{'':>20}{result[BASELINE].get(one, 0):>12.4f}" for one in of_lists
+    ]
+    rows.append("by cells in train, and by how popular the item is (thirds of the interactions)")
+    for tier, figures in result["by_tier"].items():
+        rows.append(f"{tier:<20}{figures['n_users']:>12,} users  {_means(figures['metrics'], 'ndcg')}")
+    for bucket, figures in result["by_item_popularity"].items():
+        found = {**figures["recall"], **figures["share_of_lists"]}
+        rows.append(f"{bucket:<20}{figures['n_items']:>12,} items  {_means(found, 'recall', 'share')}")
+    return "\n".join(["", *rows, f"Protocol: {result['protocol']}", ""])
+
+
+def _improvements(evaluations: Mapping[str, Evaluation], judged: str, metric: str) -> list[str]:
+    """How far each is above popularity over the same users, a line each."""
+    if BASELINE not in evaluations:
+        return []
+    answered = _answered(evaluations, judged)
+    popular = evaluations[BASELINE].per_user[metric][answered]
+    if popular.mean() == 0:
+        return []
+    lines = []
+    for name, evaluation in evaluations.items():
+        if name != BASELINE:
+            own = evaluation.per_user[metric][answered]
+            lift = in_per_cent(paired_difference_interval(own, popular, seed=0, relative=True))
+            lines.append(f"{name} above popularity in {metric}: {_per_cent(lift)}")
+    return lines
+
+
+def _per_cent(interval: Interval) -> str:
+    return f"{interval['mean']:+.1f} % ({interval['low']:+.1f} to {interval['high']:+.1f})"
+
+
+def _range(interval: Mapping[str, float]) -> str:
+    return f"{interval['low']:.4f} to {interval['high']:.4f}"
+
+
+def _means(figures: Mapping[str, Any], *names: str) -> str:
+    """Those of these metrics, in words."""
+    told = {name: one["mean"] if isinstance(one, Mapping) else one for name, one in figures.items()}
+    return "  ".join(f"{name} {one:.4f}" for name, one in told.items() if name.split("@")[0] in names)
 
 
 def _answered(evaluations: Mapping[str, Evaluation], judged: str) -> BoolArray:

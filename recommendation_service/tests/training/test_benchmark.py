@@ -11,6 +11,7 @@ import pytest
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError, DataError
 from recsys.training.benchmark import run_benchmark
+from recsys.training.figures import format_benchmark
 from recsys.types import ProgressReport
 
 # Item 1 was taken by three, item 2 by two, items 3 and 4 by one each.
@@ -82,7 +83,7 @@ def test_progress_only_grows_and_ends_at_the_whole(world_files: tuple[Path, Path
 
     fractions = [report.fraction for report in reports]
     assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
+    assert fractions[-1] == pytest.approx(1.0)
 
 
 def test_an_ensemble_is_measured_beside_its_parts(world_files: tuple[Path, Path]) -> None:
@@ -114,3 +115,38 @@ def test_what_is_not_there_is_refused(files: tuple[Path, Path], tmp_path: Path) 
         run_benchmark(tmp_path / "nowhere.txt", files[1], "als")
     with pytest.raises(ConfigError, match="k is 0"):
         run_benchmark(*files, "popularity", k=0)
+
+
+def test_cut_offs_tiers_and_item_popularity_stand_beside_popularity(world_files: tuple[Path, Path]) -> None:
+    result = run_benchmark(*world_files, "als", {"als": {"factors": 4}}, k=5, cutoffs=(3, 10))
+
+    for k in (3, 5, 10):
+        assert {f"{name}@{k}" for name in ("recall", "map", "coverage", "novelty", "popularity_bias")} <= set(
+            result
+        )
+        better = result["improvement_over_popularity_percent"][f"recall@{k}"]
+        ratio = result[f"recall@{k}"] / result["popularity"][f"recall@{k}"]
+        assert better["mean"] == pytest.approx(100 * (ratio - 1), abs=0.05)
+        assert better["low"] <= better["mean"] <= better["high"]
+    assert set(result["by_item_popularity"]) == {"head", "mid", "tail"}
+    assert sum(tier["n_users"] for tier in result["by_tier"].values()) == result["by_tier"]["warm"]["n_users"]
+    assert json.loads(json.dumps(result)) == result
+
+    table = format_benchmark(result)
+    row = next(line for line in table.splitlines() if line.startswith("recall@3"))
+    assert f"{result['recall@3']:.4f}" in row
+    assert f"{result['popularity']['recall@3']:.4f}" in row
+    assert "novelty@10" in table
+    assert "mid" in table
+
+
+def test_popularity_is_no_improvement_over_itself(files: tuple[Path, Path]) -> None:
+    result = run_benchmark(*files, "popularity", k=2)
+
+    assert result["improvement_over_popularity_percent"] == {}
+    assert "popularity" in format_benchmark(result)
+
+
+def test_a_cut_off_of_zero_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="k is 0"):
+        run_benchmark(tmp_path / "nowhere", tmp_path / "nowhere", "popularity", cutoffs=(10, 0))

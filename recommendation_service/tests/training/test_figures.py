@@ -42,3 +42,17 @@ def test_figures_of_nobody_are_called_that(world: Dataset) -> None:
     assert (
         text.strip() == f"Nothing could be measured: als can answer none of the {nobody.n_users} test users."
     )
+
+
+def test_each_is_told_how_far_it_is_above_popularity_over_the_same_users(world: Dataset) -> None:
+    split = split_for_training(world, 0.2, 0)
+    evaluations = {
+        name: evaluate(make_recommender(name).fit(split.train), split) for name in ("popularity", "als")
+    }
+
+    text = format_figures(evaluations, "als", 10)
+
+    answered = evaluations["als"].answered
+    means = [one.per_user["ndcg@10"][answered].mean() for one in evaluations.values()]
+    assert f"als above popularity in ndcg@10: {100 * (means[1] / means[0] - 1):+.1f} % (" in text
+    assert "above popularity" not in format_figures({"als": evaluations["als"]}, "als", 10)
