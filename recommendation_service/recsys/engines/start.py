@@ -21,14 +21,16 @@ class Start:
 
     `items` (n_items, factors) and, where known, `users` (n_users, factors) float32, in the order of
     the mappings of the dataset fitted; a row of zeros is solved from the other side like any other.
-    With `freeze_items_first` the first iteration solves the users alone. `facts` say where the factors
-    come from; they go into the manifest. With `features` (n_items, d) the engine irspack shrinks items
-    not towards zero but towards a linear map of these, which it learns with a ridge of `features_ridge`.
+    With `freeze_items_first` the first iteration solves the users alone. `iterations` are to be run
+    instead of the configured ones, where it is given. `facts` say where the factors come from; they go
+    into the manifest. With `features` (n_items, d) the engine irspack shrinks items not towards zero but
+    towards a linear map of these, which it learns with a ridge of `features_ridge`.
     """
 
     items: Float32Array
     users: Float32Array | None = None
     freeze_items_first: bool = False
+    iterations: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     features: Float32Array | None = None
     features_ridge: float = 1.0
