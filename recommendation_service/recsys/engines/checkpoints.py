@@ -145,8 +145,8 @@ def _key(dataset: Dataset, config: ALSConfig, start: Start | None) -> str:
     matrix = dataset.user_items
     arrays = [matrix.indptr, matrix.indices, matrix.data]
     if start is not None:
-        digest.update(f"{start.freeze_items_first} {start.iterations}".encode())
-        arrays += [start.items, *([] if start.users is None else [start.users])]
+        digest.update(f"{start.freeze_items_first} {start.iterations} {start.features_ridge}".encode())
+        arrays += [one for one in (start.items, start.users, start.features) if one is not None]
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)

@@ -37,6 +37,7 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
+from recsys.training.cold_start import cold_item_figures
 from recsys.training.gate import (
     BASELINE,
     LEAD,
@@ -187,6 +188,7 @@ class _Training:
         self._stages = StagedProgress(progress, costs)
         self._evaluations: dict[str, Evaluation] = {}
         self._ranges: dict[str, dict[str, Any]] = {}
+        self._cold_items: dict[str, dict[str, Any]] = {}
         self._recipes: dict[str, dict[str, Any]] = {}
         self._choices = Choices()
         self._verdict = Verdict()
@@ -227,6 +229,7 @@ class _Training:
             self._stages,
             self._evaluations,
             self._ranges,
+            self._cold_items,
             self._begin_warm if self._plan.warm_start else self._keep_checkpoints,
         )
         trained += put_together(
@@ -241,7 +244,7 @@ class _Training:
         return self._publish(trained, on_switch)
 
     def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
-        fitted, self._evaluations, self._ranges = _measure(
+        fitted, self._evaluations, self._ranges, self._cold_items = _measure(
             self._names,
             split,
             self._plan,
@@ -419,21 +422,29 @@ def _measure(
     stages: StagedProgress,
     tell: Callable[[Mapping[str, Evaluation]], None],
     prepare: Prepare,
-) -> tuple[dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]]]:
-    """Fit each on the train part and compare it with the test part; also the range of its scores."""
+) -> tuple[
+    dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]], dict[str, dict[str, Any]]
+]:
+    """Fit each on the train part and compare it with the test part.
+
+    Also the range of its scores, and what texts did for cold items where it read some.
+    """
     fitted: dict[str, Recommender] = {}
     evaluations: dict[str, Evaluation] = {}
     ranges: dict[str, dict[str, Any]] = {}
+    cold_items: dict[str, dict[str, Any]] = {}
     for name in names:
         fitting = stages.within(f"fitting {name} to measure it")
         fitted[name] = fit_one(name, split.train, overrides, fitted, fitting, prepare)
         evaluations[name] = evaluate(
             fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
         )
+        cold = cold_item_figures(fitted[name], split, overrides, k=plan.k, seed=plan.seed)
+        cold_items |= {name: cold} if cold is not None else {}
         ranges[name] = score_range_of(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
         logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
         tell(evaluations)
-    return fitted, evaluations, ranges
+    return fitted, evaluations, ranges, cold_items
 
 
 def _train(
@@ -444,6 +455,7 @@ def _train(
     stages: StagedProgress,
     evaluations: Mapping[str, Evaluation],
     ranges: Mapping[str, dict[str, Any]],
+    cold_items: Mapping[str, dict[str, Any]],
     prepare: Prepare,
 ) -> list[Trained]:
     """Fit each on everything, and say what was measured of it."""
@@ -458,6 +470,7 @@ def _train(
             metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
             lead = lead_over_baseline(evaluations[name], evaluations[BASELINE])
             metrics |= {LEAD: lead} if lead and name != BASELINE else {}
+            metrics |= {"cold_items": cold_items[name]} if name in cold_items else {}
         trained.append(
             Trained(
                 fitted[name],
