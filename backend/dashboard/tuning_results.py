@@ -108,7 +108,7 @@ def _chart(of_search: dict[str, list[TrialRow]]) -> Chart:
         id="ndcg-by-try",
         title="NDCG@10 by try",
         unit="NDCG@10 on the validation part",
-        definition="Every try of the latest search of each recommender in the order made, coarse before fine. "
+        definition="Every try of each recommender's latest search in the order made, coarse before fine. "
         "Measured on a part of the data that the try did not learn from; a gap was stopped early or failed.",
         labels=[str(number) for number in range(1, longest + 1)],
         series=[Series(name, [*values, *[None] * (longest - len(values))]) for name, values in lines.items()],
