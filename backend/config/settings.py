@@ -105,6 +105,7 @@ COLD_BELOW, HOT_FROM = ENV.cold_below, ENV.hot_from
 DATASET_DIR = paths.data_dir()
 MODELS_DIR = paths.models_dir()
 LOGS_DIR = paths.logs_dir()
+EXPERIMENTS_DIR = paths.experiments_dir()
 
 # A training is one task at a time on a queue of its own. Redis hands a task out again when it is
 # not acknowledged within the visibility timeout, so that must exceed the longest training.

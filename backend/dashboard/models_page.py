@@ -21,6 +21,7 @@ from dashboard.model_figures import (
 )
 from dashboard.pages import OPERATE, page
 from dashboard.release_comparison import compare
+from dashboard.tuning_results import tuning_context
 from recommendations.models import ReleaseChange
 from recommendations.releases import kept_releases, promote, roll_back
 from recsys.artifacts.promote import KeptRelease
@@ -47,6 +48,7 @@ def models(request: HttpRequest) -> HttpResponse:
         "may_operate": request.user.has_perm(OPERATE),
         **_detail(_chosen(request.GET.get("release"), readable) or served),
         **_comparison(request, readable),
+        **tuning_context(),
     }
     return page(request, "dashboard/models.html", context, "Models")
 

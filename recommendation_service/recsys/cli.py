@@ -1,9 +1,12 @@
-"""recsys train | tune | benchmark | import | process | precompute | releases | best | promote | rollback.
+"""recsys train | tune | compare | benchmark | import | process | precompute | releases | best | promote | rollback.
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
 recsys tune als                           grid search on a validation part, one test at the end
 recsys tune als --train FILE              the same on a public split
+recsys tune als --stage coarse            a search in three stages: coarse, fine, validate
+recsys train --tuned                      with what the searches have chosen
+recsys compare als bpr                    by NDCG@10 on the same split, paired; the winner named
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
 recsys process --data DIR --output DIR     matrices, hard negatives and held-out positives, by version
@@ -19,10 +22,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from recsys.commands import benchmark, import_ratings, precompute, process, releases, train, tune
+from recsys.commands import benchmark, compare, import_ratings, precompute, process, releases, train, tune
 from recsys.training.script import exit_code
 
-COMMANDS = (train, tune, benchmark, import_ratings, process, precompute, releases)
+COMMANDS = (train, tune, compare, benchmark, import_ratings, process, precompute, releases)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

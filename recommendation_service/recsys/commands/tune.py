@@ -125,6 +125,7 @@ def _search_grid(options: argparse.Namespace) -> None:
 
 
 def _run_stage(options: argparse.Namespace) -> None:
+    from recsys.training.tuning.plots import plot_search
     from recsys.training.tuning.report import report_search
     from recsys.training.tuning.validate import validate
 
@@ -141,12 +142,16 @@ def _run_stage(options: argparse.Namespace) -> None:
         raise ConfigError("--test is the test file of a public split; name its --train too.")
     with show_progress() as progress:
         study = _open_study(options, progress)
-        if options.stage == "coarse":
-            print(report_search(study.coarse(_read_values(options.grid) or None)))
-        elif options.stage == "fine":
-            print(report_search(study.fine(options.trials)))
-        else:
+        if options.stage == "validate":
             print(validate(study, lambda: _load_test(options), again=options.again).report())
+            return
+        if options.stage == "coarse":
+            result = study.coarse(_read_values(options.grid) or None)
+        else:
+            result = study.fine(options.trials)
+    print(report_search(result))
+    for path in plot_search(study.folder, result.rows, result.choice):
+        print(f"plot: {path}")
 
 
 def _open_study(options: argparse.Namespace, progress: ProgressCallback) -> Study:
