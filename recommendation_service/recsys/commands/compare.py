@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from recsys.config import parse_overrides
+from recsys.datasets.opening import open_dataset
 from recsys.datasets.public_split import load_public_split, load_public_train
 from recsys.datasets.splits import Split, split_for_training
-from recsys.datasets.opening import open_dataset
 from recsys.errors import ConfigError
 from recsys.paths import experiments_dir
 from recsys.progress import show_progress

@@ -26,9 +26,9 @@ from recsys.config import read_section
 from recsys.datasets.reviews import HIGHEST_CONFIDENCE, LOWEST_CONFIDENCE
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines.als_config import ALSConfig
+from recsys.engines.iterations import Measure
 from recsys.errors import DataError
 from recsys.paths import config_file
-from recsys.progress import ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import load_array
 from recsys.types import Float32Array, History, Int32Array, ProgressCallback
@@ -92,24 +92,6 @@ class ALSRatingsRecommender(ALSRecommender):
             return None
         return f"its cells must be ratings, confidences from 1 to 6, and these go from {low:g} to {high:g}"
 
-    def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
-        """See `ALSRecommender.fit`.
-
-        Raises:
-            DataError: as there; also cells that are not confidences, or none that reaches the threshold.
-        """
-        check_user_items(dataset.user_items)
-        why_not = self.why_not_fit(dataset)
-        if why_not is not None:
-            raise DataError(f"als_ratings cannot learn from this dataset: {why_not}; train als on acts.")
-        weighted = self._weighted(dataset)
-        if not (weighted.user_items.data > 0).any():
-            raise DataError(
-                f"No rating reaches als_ratings.preference_threshold {self.config.preference_threshold:g}: "
-                f"the highest confidence is {dataset.user_items.data.max():g}. Lower it."
-            )
-        return super().fit(weighted, progress)
-
     def why_not(self, history: History) -> str | None:
         """It needs one liked rating of an item it was trained on."""
         if super().why_not(self._weighed(history)) is None:
@@ -119,6 +101,10 @@ class ALSRatingsRecommender(ALSRecommender):
     def fold_in(self, history: History) -> Float32Array:
         """See `ALSRecommender.fold_in`."""
         return super().fold_in(self._weighed(history))
+
+    def user_vectors(self, histories: Sequence[History]) -> Float32Array:
+        """See `ALSRecommender.user_vectors`."""
+        return super().user_vectors([self._weighed(history) for history in histories])
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
         """See `ALSRecommender.lost_vectors`."""
@@ -150,6 +136,19 @@ class ALSRatingsRecommender(ALSRecommender):
             load_array(folder / ITEM_FACTORS_FILE, columns=config.factors),
             config,
         )
+
+    def _fit(self, dataset: Dataset, progress: ProgressCallback, measure: Measure | None) -> Self:
+        check_user_items(dataset.user_items)
+        why_not = self.why_not_fit(dataset)
+        if why_not is not None:
+            raise DataError(f"als_ratings cannot learn from this dataset: {why_not}; train als on acts.")
+        weighted = self._weighted(dataset)
+        if not (weighted.user_items.data > 0).any():
+            raise DataError(
+                f"No rating reaches als_ratings.preference_threshold {self.config.preference_threshold:g}: "
+                f"the highest confidence is {dataset.user_items.data.max():g}. Lower it."
+            )
+        return super()._fit(weighted, progress, measure)
 
     def _weighted(self, dataset: Dataset) -> Dataset:
         cells = dataset.user_items

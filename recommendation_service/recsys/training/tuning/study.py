@@ -30,6 +30,7 @@ from recsys.experiments.trials import (
     as_text,
     read_trials,
 )
+from recsys.memory import free_bytes
 from recsys.progress import ignore_progress
 from recsys.recommenders.table import make_recommender
 from recsys.training.tuning.choice import N_SEEDS, Choice, choose, describe, finalists
@@ -41,7 +42,6 @@ from recsys.training.tuning.workers import (
     Job,
     allowed_jobs,
     estimate_bytes,
-    free_memory_bytes,
     run_jobs,
 )
 from recsys.types import ProgressCallback, ProgressReport
@@ -320,7 +320,7 @@ class _Run:
             study.jobs,
             cores=len(os.sched_getaffinity(0)),
             each_bytes=estimate_bytes(study.validation, largest),
-            free_bytes=free_memory_bytes(),
+            free=free_bytes(),
         )
         run_jobs(study.recommender, study.validation, next_job, n_jobs=n_jobs, on_look=look, on_end=end)
 

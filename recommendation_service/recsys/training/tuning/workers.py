@@ -14,7 +14,6 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from recsys.datasets.splits import Split
@@ -25,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 BASE_BYTES = 400 * 2**20  # of a process with NumPy, SciPy and the library that fits
 COPIES = 4  # of the cells and of the factors: read, transposed, rotated, the best so far
-MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +59,24 @@ def estimate_bytes(validation: Split, size: int) -> int:
     return BASE_BYTES + COPIES * (cells + factors)
 
 
-def allowed_jobs(asked: int | None, *, cores: int, each_bytes: int, free_bytes: int) -> int:
+def allowed_jobs(asked: int | None, *, cores: int, each_bytes: int, free: int | None) -> int:
     """How many tries run side by side: as many as asked, but no more than cores or than memory holds.
+
+    `free` bytes, None where the system does not tell.
 
     Raises:
         UnavailableError: not even one fits.
     """
-    fitting = free_bytes // each_bytes
+    fitting = cores if free is None else free // each_bytes
     if fitting < 1:
         raise UnavailableError(
-            f"A try needs about {each_bytes / 2**20:,.0f} MiB and {free_bytes / 2**20:,.0f} MiB are free; "
+            f"A try needs about {each_bytes / 2**20:,.0f} MiB and {(free or 0) / 2**20:,.0f} MiB are free; "
             "end other programs, search smaller factors, or tune on fewer users."
         )
     wanted = cores if asked is None else min(asked, cores)
     if fitting < wanted:
         logger.warning("fewer tries at once wanted=%d memory holds=%d", wanted, fitting)
     return int(min(wanted, fitting))
-
-
-def free_memory_bytes(meminfo: Path = MEMINFO) -> int:
-    """What programs may still take, by the kernel's own estimate; where it gives none, all there is."""
-    try:
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def run_jobs(

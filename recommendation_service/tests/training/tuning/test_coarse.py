@@ -10,11 +10,10 @@ import pytest
 
 from recsys.datasets.splits import split_for_training
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError, DataError, UnavailableError
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.evaluate import evaluate
 from recsys.experiments.trials import DIED, TRIALS_FILE, TrialRow, append_trial, read_trials
 from recsys.recommenders.table import make_recommender
-from recsys.training.tuning import study as study_module
 from recsys.training.tuning.study import Study
 from recsys.types import ProgressReport
 
@@ -144,23 +143,6 @@ def test_tries_side_by_side_come_to_the_same(open_study: Callable[..., Study], t
     open_study(folder=tmp_path / "two", jobs=2).coarse(GRID)
 
     assert figures(read_trials(tmp_path / "one")) == figures(read_trials(tmp_path / "two"))
-
-
-def test_a_machine_without_memory_for_one_try_is_told_the_number(
-    open_study: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:  2048 kB\nMemAvailable:   1024 kB\n")
-    monkeypatch.setattr(study_module, "free_memory_bytes", lambda: study_module_free(meminfo))
-
-    with pytest.raises(UnavailableError, match="MiB and 1 MiB are free"):
-        open_study().coarse(GRID)
-
-
-def study_module_free(meminfo: Path) -> int:
-    from recsys.training.tuning.workers import free_memory_bytes
-
-    return free_memory_bytes(meminfo)
 
 
 def test_a_recommender_that_learns_by_epochs_keeps_its_best_one_and_its_curve(

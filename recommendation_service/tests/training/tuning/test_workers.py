@@ -17,7 +17,6 @@ from recsys.training.tuning.workers import (
     Job,
     allowed_jobs,
     estimate_bytes,
-    free_memory_bytes,
     run_jobs,
 )
 
@@ -28,19 +27,12 @@ from recsys.training.tuning.workers import (
 def test_never_more_than_cores_or_than_memory_holds(
     asked: int | None, cores: int, free: int, jobs: int
 ) -> None:
-    assert allowed_jobs(asked, cores=cores, each_bytes=10, free_bytes=free) == jobs
+    assert allowed_jobs(asked, cores=cores, each_bytes=10, free=free) == jobs
 
 
 def test_not_even_one_is_refused_with_the_numbers() -> None:
     with pytest.raises(UnavailableError, match="needs about 600 MiB and 500 MiB are free; end other"):
-        allowed_jobs(1, cores=4, each_bytes=600 * 2**20, free_bytes=500 * 2**20)
-
-
-def test_free_memory_is_the_kernels_estimate(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 4096 kB\nMemAvailable: 2048 kB\n")
-
-    assert free_memory_bytes(tmp_path / "meminfo") == 2048 * 1024
-    assert free_memory_bytes(tmp_path / "missing") > 2**20
+        allowed_jobs(1, cores=4, each_bytes=600 * 2**20, free=500 * 2**20)
 
 
 def test_longer_vectors_need_more(open_study: Callable[..., Study]) -> None:
