@@ -1,6 +1,4 @@
-"""The console command: every command by name, and what it is for.
-
-recsys train | tune | compare | benchmark | import | process | precompute | releases | best | promote | rollback
+"""The commands, and what they are for:
 
 recsys train                              train what training_config.yaml enables, and publish
 recsys train --set als.factors=64         the same with another hyper-parameter
