@@ -7,7 +7,7 @@ import argparse
 from recsys.config import parse_overrides, read_section
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
-from recsys.training.script import add_data_flags, add_models_flag, train_from_options
+from recsys.training.script import add_data_flags, add_models_flag, add_warm_start_flag, train_from_options
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,6 +15,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("train", help="train what the configuration enables, evaluate, publish")
     add_data_flags(parser)
     add_models_flag(parser)
+    add_warm_start_flag(parser)
     parser.add_argument(
         "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
     )

@@ -6,13 +6,26 @@ shared, and so stay one name for flags, grids and the recipe in a release.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from recsys.config import SectionConfig
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 
 ENGINE_NAMES = ("implicit", "irspack")
+NORMALIZATIONS = ("none", "l2")
+WARP = 32  # threads of a GPU that work in step; its kernels take a thread a factor, 1024 at most
+# What a release did that was made before these were there: its recipe does not name them.
+BEFORE_THEY_WERE_THERE: Mapping[str, object] = {
+    "track_loss": False,
+    "check_every": 1,
+    "patience": 0,
+    "warm_iterations": 1,
+    "checkpoint_every": 0,
+    "normalize": "none",
+    "use_gpu": False,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,22 @@ class ALSConfig(SectionConfig):
     alpha0: float
     nu: float
     seed: int
+    track_loss: bool
+    check_every: int
+    patience: int
+    warm_iterations: int
+    checkpoint_every: int
+    normalize: str
+    use_gpu: bool
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, object]) -> Self:
+        """What a release was made with, also one older than some of the parameters.
+
+        Raises:
+            ConfigError: as `from_mapping`.
+        """
+        return cls.from_mapping({**BEFORE_THEY_WERE_THERE, **recipe})
 
     def __post_init__(self) -> None:
         self.require(self.engine in ENGINE_NAMES, "engine", f"one of {', '.join(ENGINE_NAMES)}")
@@ -40,3 +69,12 @@ class ALSConfig(SectionConfig):
         self.require(self.alpha0 > 0, "alpha0", "above zero")
         self.require(0 <= self.nu <= 1, "nu", "from 0 (the same for everybody) to 1")
         self.require(0 <= self.seed < 2**31, "seed", "a whole number from 0 below 2^31")
+        self.require(self.check_every >= 1, "check_every", "a whole number from 1")
+        self.require(self.patience >= 0, "patience", "a whole number from 0 (no early stopping)")
+        self.require(self.warm_iterations >= 1, "warm_iterations", "a whole number from 1")
+        self.require(self.checkpoint_every >= 0, "checkpoint_every", "a whole number from 0 (none)")
+        self.require(self.normalize in NORMALIZATIONS, "normalize", " or ".join(NORMALIZATIONS))
+        on_gpu = "false with the engine irspack, which computes on CPUs alone"
+        self.require(not self.use_gpu or self.engine == "implicit", "use_gpu", on_gpu)
+        whole_warps = self.factors % WARP == 0 and self.factors <= WARP * WARP
+        self.require(not self.use_gpu or whole_warps, "factors", "a multiple of 32 up to 1024 on a GPU")

@@ -7,7 +7,7 @@ what a fold-in by `recsys.engines.fold_in` needs.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,22 @@ MAX_COSINE = 1e-6
 MAX_SHARE_OF_LARGEST = 1e-12
 
 
+@dataclass(slots=True)
+class Run:
+    """What the iterations were: `curve` has a point an iteration, `best` is the one that was kept."""
+
+    best: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """`users` (n_users, factors) and `items` (n_items, factors) float32, and the library's model."""
+    """`users` (n_users, factors) and `items` (n_items, factors) float32, the library's model, its run."""
 
     users: Float32Array
     items: Float32Array
     model: Any
+    run: Run
 
 
 def gram_matrix(factors: Float32Array) -> Float64Array:

@@ -21,8 +21,8 @@ from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, available_cpus, diagonalize
 from recsys.engines.fold_in import FoldInTerms
-from recsys.engines.iterations import iterate
-from recsys.engines.start import Start
+from recsys.engines.gpu import GpuSides
+from recsys.engines.iterations import Course, iterate
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array, ProgressCallback
 
@@ -30,21 +30,22 @@ START_SCALE = 0.01  # random factors are uniform from 0 to this, as in the libra
 
 
 def fit_factors(
-    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, start: Start | None = None
+    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, course: Course | None = None
 ) -> Factors:
     """Factorize the signed cells. Bit-identical for one seed, whatever the number of threads.
 
     Raises:
-        DataError: the start does not fit, or the factors grew beyond what a float32 holds.
+        DataError: the start does not fit, the factors grew beyond what a float32 holds, or the loss
+            diverges.
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
         solver = _Solver(dataset, config)
-        iterate(solver, dataset, config, progress, start)
+        run = iterate(solver, dataset, config, progress, course or Course())
     model = solver.model
     model.user_factors, model.item_factors = diagonalize(model.user_factors, model.item_factors)
-    return Factors(model.user_factors, model.item_factors, model)
+    return Factors(model.user_factors, model.item_factors, model, run)
 
 
 def confidences(weights: Float32Array, config: ALSConfig) -> Float64Array:
@@ -96,6 +97,10 @@ class _Solver:
         for side, rows in (("user_factors", dataset.n_users), ("item_factors", dataset.n_items)):
             drawn = rng.random((rows, config.factors), dtype=np.float32)
             setattr(self.model, side, drawn * np.float32(START_SCALE))
+        self._gpu: GpuSides | None = None
+        if config.use_gpu:
+            self._gpu = GpuSides(self._user_items, config.regularization, self.model.cg_steps)
+            self._gpu.put(self.users, self.items)
 
     @property
     def users(self) -> Float32Array:
@@ -111,11 +116,27 @@ class _Solver:
         if users is not None:
             self.model.user_factors = np.array(users, np.float32, order="C")
         self.model.item_factors = np.array(items, np.float32, order="C")
+        if self._gpu:
+            self._gpu.put(self.users, self.items)
 
     def step(self, *, hold_items: bool) -> None:
+        if self._gpu:
+            self.model.user_factors = self._gpu.solve_users()
+            if not hold_items:
+                self.model.item_factors = self._gpu.solve_items()
+            return
         self._solve(self._user_items, self.users, self.items)
         if not hold_items:
             self._solve(self._item_users, self.items, self.users)
+
+    def loss(self) -> float:
+        from implicit.cpu import _als
+
+        model = self.model
+        cells, factors = self._user_items, (model.user_factors, model.item_factors)
+        return float(
+            _als.calculate_loss(cells, *factors, model.regularization, num_threads=model.num_threads)
+        )
 
     def not_finite(self, found: str) -> DataError:
         return DataError(

@@ -27,25 +27,25 @@ from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, available_cpus, diagonalize
 from recsys.engines.fold_in import FoldInTerms
-from recsys.engines.iterations import iterate
-from recsys.engines.start import Start
+from recsys.engines.iterations import Course, iterate
 from recsys.errors import DataError
 from recsys.types import Float32Array, ProgressCallback
 
 
 def fit_factors(
-    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, start: Start | None = None
+    dataset: Dataset, config: ALSConfig, progress: ProgressCallback, course: Course | None = None
 ) -> Factors:
     """Factorize the positive cells. Bit-identical for one seed, whatever the number of threads.
 
     Raises:
-        DataError: the start does not fit, or the factors grew beyond what a float32 holds.
+        DataError: the start does not fit, the factors grew beyond what a float32 holds, or the loss
+            diverges.
     """
     solver = _Solver(dataset, config)
-    iterate(solver, dataset, config, progress, start)
+    run = iterate(solver, dataset, config, progress, course or Course())
     users, items = diagonalize(solver.users, solver.items)
     solver.put(users, items)
-    return Factors(users, items, solver.model)
+    return Factors(users, items, solver.model, run)
 
 
 def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
@@ -112,6 +112,9 @@ class _Solver:
             raise self.not_finite(str(error)) from error
         if held is not None:
             self._trainer.item = held  # the library solves both sides or none
+
+    def loss(self) -> float:
+        return float(self.model.trainer_as_ials.compute_loss())
 
     def not_finite(self, found: str) -> DataError:
         return DataError(

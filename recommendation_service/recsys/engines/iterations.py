@@ -1,15 +1,31 @@
-"""The iterations of ALS, the same for every engine: one solves all users, then all items."""
+"""The iterations of ALS, the same for every engine: one solves all users, then all items.
+
+Both sides are looked at after each, so that what diverges is stopped there; now and then they are
+written to a checkpoint, and measured on a validation part where there is one.
+"""
 
 from __future__ import annotations
 
+import math
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.factors import are_finite
+from recsys.engines.checkpoints import Checkpoint, State
+from recsys.engines.factors import Run, are_finite
 from recsys.engines.start import Start
 from recsys.errors import DataError
 from recsys.types import Float32Array, ProgressCallback, ProgressReport
+
+# Of the lowest loss so far. No iteration can raise it but by rounding.
+MAX_LOSS_RISE = 1.5
+
+# NDCG of (n_users, factors) and (n_items, factors) on a validation part.
+Measure = Callable[[Float32Array, Float32Array], float]
 
 
 class Solver(Protocol):
@@ -33,23 +49,88 @@ class Solver(Protocol):
             DataError: a system that cannot be solved.
         """
 
+    def loss(self) -> float:
+        """What the engine minimises, up to a factor of its own."""
+
     def not_finite(self, found: str) -> DataError:
         """The error that names the engine's parameters and the mend."""
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a fit is asked for beside its factors: where it begins, what it keeps and is stopped by.
+
+    `measure` makes it stop early, by `patience`, and end with the factors that measured best.
+    """
+
+    start: Start | None = None
+    checkpoint: Checkpoint | None = None
+    measure: Measure | None = None
+
+
 def iterate(
-    solver: Solver, dataset: Dataset, config: ALSConfig, progress: ProgressCallback, start: Start | None
-) -> None:
-    """Run `config.iterations` iterations, from a start if one is given.
+    solver: Solver, dataset: Dataset, config: ALSConfig, progress: ProgressCallback, course: Course
+) -> Run:
+    """Run the iterations: as many as the start or else the configuration says, at most.
+
+    Each is reported with its number, seconds, the peak of this process's memory in MiB, the loss where
+    `track_loss` asks for it and the NDCG where it was measured.
 
     Raises:
-        DataError: the start does not fit, or the factors grew beyond what a float32 holds.
+        DataError: the start does not fit, the factors grew beyond what a float32 holds, or the loss
+            diverges.
     """
+    start, checkpoint = course.start, course.checkpoint
     if start is not None:
         start.check(dataset.n_users, dataset.n_items, config.factors)
         solver.put(start.users, start.items)
-    for iteration in range(1, config.iterations + 1):
+    last = start.iterations if start is not None and start.iterations else config.iterations
+    shapes = (dataset.n_users, config.factors), (dataset.n_items, config.factors)
+    state = checkpoint.load(shapes) if checkpoint else None
+    if state is not None:
+        solver.put(state.users, state.items)
+    run = Run(best=last)
+    best: tuple[float, State] | None = None
+    for iteration in range(state.iteration + 1 if state else 1, last + 1):
+        began = time.perf_counter()
         solver.step(hold_items=iteration == 1 and start is not None and start.freeze_items_first)
-        if not are_finite(solver.users, solver.items):
-            raise solver.not_finite("a factor is not a finite number")
-        progress(ProgressReport("fitting als", iteration / config.iterations))
+        users, items = solver.users, solver.items
+        if not are_finite(users, items):
+            raise solver.not_finite(f"after iteration {iteration} a factor is not a finite number")
+        facts = {"iteration": float(iteration)}
+        if config.track_loss:
+            facts["loss"] = solver.loss()
+            _check_loss(facts["loss"], run.curve, solver)
+        facts["seconds"] = round(time.perf_counter() - began, 3)
+        facts["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if course.measure and (iteration % config.check_every == 0 or iteration == last):
+            facts["ndcg"] = course.measure(users, items)
+            if best is None or facts["ndcg"] > best[0]:
+                best = facts["ndcg"], State(iteration, users.copy(), items.copy())
+        if (
+            checkpoint
+            and config.checkpoint_every
+            and (iteration % config.checkpoint_every == 0 or iteration == last)
+        ):
+            checkpoint.save(State(iteration, users, items))
+        run.curve.append(facts)
+        progress(ProgressReport("fitting als", iteration / last, facts=facts))
+        if best is not None and iteration - best[1].iteration >= config.patience * config.check_every > 0:
+            break
+    if best is not None:
+        run.best = best[1].iteration
+        solver.put(best[1].users, best[1].items)
+    return run
+
+
+def _check_loss(loss: float, curve: list[dict[str, float]], solver: Solver) -> None:
+    """Stop what diverges.
+
+    Raises:
+        DataError: the loss is no number, or rose.
+    """
+    before = [point["loss"] for point in curve]
+    if not math.isfinite(loss):
+        raise solver.not_finite(f"the loss of iteration {len(curve) + 1} is {loss}")
+    if before and loss > MAX_LOSS_RISE * min(before):
+        raise solver.not_finite(f"the loss diverges: {loss:.4g} after {min(before):.4g}")

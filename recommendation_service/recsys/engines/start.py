@@ -21,13 +21,15 @@ class Start:
 
     `items` (n_items, factors) and, where known, `users` (n_users, factors) float32, in the order of
     the mappings of the dataset fitted; a row of zeros is solved from the other side like any other.
-    With `freeze_items_first` the first iteration solves the users alone. `facts` say where the factors
-    come from; they go into the manifest.
+    With `freeze_items_first` the first iteration solves the users alone. `iterations` are to be run
+    instead of the configured ones, where it is given. `facts` say where the factors come from; they go
+    into the manifest.
     """
 
     items: Float32Array
     users: Float32Array | None = None
     freeze_items_first: bool = False
+    iterations: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def check(self, n_users: int, n_items: int, factors: int) -> None:

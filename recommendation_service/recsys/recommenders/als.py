@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
+from recsys.engines.checkpoints import Checkpoints
+from recsys.engines.conditioning import MAX_CONDITION_NUMBER, condition_number
 from recsys.engines.factors import diagonalize, gram_matrix, is_diagonal
 from recsys.engines.fold_in import FoldIn
+from recsys.engines.iterations import Course, Measure
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError
 from recsys.progress import ignore_progress
+from recsys.recommenders.als_early_stopping import measure_on
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
+from recsys.recommenders.early_stopping import check_validation
 from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Array, ProgressCallback
+
+logger = logging.getLogger(__name__)
 
 # One for each name of als_config.ENGINE_NAMES.
 ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"
+SHORTEST = 1e-12  # a vector that is shorter has no direction
 
 
 class _Folded(NamedTuple):
@@ -39,6 +50,9 @@ class ALSRecommender(VectorRecommender):
     A history is folded in: the user's factors are solved exactly from it with the item factors
     held fixed, by the objective of the engine that trained them. Both factor matrices stand in the
     eigenbasis of the items' Gram matrix, whatever the engine.
+
+    With `normalize: l2` a score is the cosine of user and item. Both are folded in and kept as they
+    were solved, for the objective holds for those alone; what is divided by its length is the answer.
     """
 
     name: ClassVar[str] = "als"
@@ -51,10 +65,19 @@ class ALSRecommender(VectorRecommender):
         self._spectrum: Float64Array = np.empty(0)  # the diagonal of the Gram matrix, (factors,)
         self._model: Any = None
         self._start: Start | None = None
+        self._checkpoints: Checkpoints | None = None
+        self._item_vectors: Float32Array = self.item_factors  # what scores are products with
+        self.condition_numbers: dict[str, float] = {}
+        self.best_iteration = 0
+        self.learning_curve: list[dict[str, float]] = []
 
     def start_from(self, start: Start) -> None:
         """Let `fit` begin at these factors, not at random ones."""
         self._start = start
+
+    def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
+        """Let `fit` go on from a checkpoint where there is one, and write them by `checkpoint_every`."""
+        self._checkpoints = checkpoints
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn both factor matrices from the dataset's cells, those the engine can use.
@@ -63,11 +86,21 @@ class ALSRecommender(VectorRecommender):
             DataError: there are no interactions, only dislikes, a weight that is not finite or too
                 large to learn from, or a start that does not fit the dataset.
         """
-        check_user_items(dataset.user_items)
-        factors = self._engine.fit_factors(dataset, self.config, progress, self._start)
-        self._model = factors.model
-        self._set_factors(factors.users, factors.items)
-        return self
+        return self._fit(dataset, progress, None)
+
+    def fit_early_stopping(self, validation: Split, progress: ProgressCallback = ignore_progress) -> Self:
+        """Fit `validation.train` until NDCG@10 on `validation.test` has not risen for `patience` looks.
+
+        A look every `check_every` iterations, `iterations` at most. Keeps the factors of the best one:
+        `best_iteration` says which it was, `learning_curve` what was found: iteration, seconds, memory,
+        NDCG where it was looked at and the loss where `track_loss` asks for it. No checkpoints.
+
+        Raises:
+            DataError: as `fit`, or no user has a held-back item.
+        """
+        check_validation(validation)
+        made_of = partial(self.from_factors, config=self.config)
+        return self._fit(validation.train, progress, measure_on(validation, self.config.seed, made_of))
 
     def why_not(self, history: History) -> str | None:
         """It needs one positive act on an item it was trained on."""
@@ -80,8 +113,9 @@ class ALSRecommender(VectorRecommender):
         return self._folded(history).solved.user.astype(np.float32)
 
     def user_vector(self, history: History) -> Float32Array:
-        """(factors,) the user folded in."""
-        return self.fold_in(history)
+        """(factors,) the user folded in; of length 1 with `normalize: l2`."""
+        vector: Float32Array = self._scaled(self.fold_in(history))
+        return vector
 
     def lost_vectors(self, history: History, acts: Sequence[int]) -> Float32Array:
         """(n_acts, factors) exactly what folding in without each act would change.
@@ -98,7 +132,8 @@ class ALSRecommender(VectorRecommender):
             rows = np.flatnonzero(is_meant & is_known[asked])
             if len(rows) > 0:
                 other = without(history).solved
-                lost[rows] = solved.user - other.user + other.lost(position[asked[rows]])
+                left = other.user - other.lost(position[asked[rows]])
+                lost[rows] = self._scaled(solved.user) - self._scaled(left)
         return lost
 
     def contributions(self, history: History, item_indices: Int32Array) -> Float32Array:
@@ -108,15 +143,16 @@ class ALSRecommender(VectorRecommender):
         but changes those of the likes.
         """
         is_known, solved = self._folded(history)
-        targets = self.item_factors[item_indices].astype(np.float64)
+        targets = self.item_vectors()[item_indices].astype(np.float64)
         shares = np.zeros((len(is_known), len(targets)), np.float32)
-        shares[is_known] = solved.shares(targets)
+        length = np.linalg.norm(solved.user) if self._is_normalized else 1.0
+        shares[is_known] = solved.shares(targets) / max(length, SHORTEST)
         return shares
 
     def item_vectors(self) -> Float32Array:
-        """(n_items, factors) item factors."""
+        """(n_items, factors) item factors; of length 1, or 0 where nothing is known, with `normalize: l2`."""
         self.check_fitted()
-        return self.item_factors
+        return self._item_vectors
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the documented factor files, and the library's own model for people to explore.
@@ -128,6 +164,7 @@ class ALSRecommender(VectorRecommender):
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         self._engine.save_model(self._model, folder / MODEL_FILE)
         facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
+        facts["condition_numbers"] = dict(self.condition_numbers)
         if self._start is not None:
             facts["start"] = dict(self._start.facts)
         return facts
@@ -135,7 +172,7 @@ class ALSRecommender(VectorRecommender):
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
         """Read the two factor files; the pickled model is never opened."""
-        config = ALSConfig.from_mapping(recipe)
+        config = ALSConfig.from_recipe(recipe)
         return cls.from_files(folder, config)
 
     @classmethod
@@ -164,6 +201,49 @@ class ALSRecommender(VectorRecommender):
     def _engine(self) -> Any:
         return ENGINES[self.config.engine]
 
+    @property
+    def _is_normalized(self) -> bool:
+        return self.config.normalize == "l2"
+
+    def _scaled(self, vectors: Any) -> Any:
+        """(..., factors) of length 1 if that is asked for."""
+        if not self._is_normalized:
+            return vectors
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), SHORTEST)
+
+    def _fit(self, dataset: Dataset, progress: ProgressCallback, measure: Measure | None) -> Self:
+        check_user_items(dataset.user_items)
+        checkpoint = None
+        if self._checkpoints and self.config.checkpoint_every and measure is None:
+            checkpoint = self._checkpoints.of(dataset, self.config, self._start)
+        course = Course(self._start, checkpoint, measure)
+        factors = self._engine.fit_factors(dataset, self.config, progress, course)
+        self._model = factors.model
+        self.best_iteration, self.learning_curve = factors.run.best, factors.run.curve
+        self._set_factors(factors.users, factors.items)
+        self._note_condition()
+        return self
+
+    def _note_condition(self) -> None:
+        """Of what the systems of all users share, and of all items, without one cell."""
+        nobody = np.empty(0, np.float32)
+        for side, gram, others in (
+            ("users", np.diag(self._spectrum), self.n_items),
+            ("items", gram_matrix(self.user_factors), len(self.user_factors)),
+        ):
+            terms = self._engine.fold_in_terms(nobody, self.config, others)
+            number = condition_number(gram, gram_weight=terms.gram_weight, ridge=terms.ridge)
+            self.condition_numbers[side] = float(f"{number:.4g}")
+            if number > MAX_CONDITION_NUMBER:
+                logger.warning(
+                    "als systems are ill posed side=%s condition_number=%.3g above=%.0e; raise "
+                    "als.regularization",
+                    side,
+                    number,
+                    MAX_CONDITION_NUMBER,
+                )
+        logger.info("als condition numbers users=%(users).4g items=%(items).4g", self.condition_numbers)
+
     def _set_factors(self, user_factors: Float32Array, item_factors: Float32Array) -> None:
         for side, factors in (("user", user_factors), ("item", item_factors)):
             if not is_finite(factors):
@@ -176,6 +256,7 @@ class ALSRecommender(VectorRecommender):
             user_factors, item_factors = diagonalize(user_factors, item_factors)
             gram = gram_matrix(item_factors)
         self.user_factors, self.item_factors = user_factors, item_factors
+        self._item_vectors = self._scaled(item_factors)
         self.n_items = len(item_factors)
         self._spectrum = np.diagonal(gram).copy()
 

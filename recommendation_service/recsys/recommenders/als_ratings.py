@@ -26,9 +26,9 @@ from recsys.config import read_section
 from recsys.datasets.reviews import HIGHEST_CONFIDENCE, LOWEST_CONFIDENCE
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines.als_config import ALSConfig
+from recsys.engines.iterations import Measure
 from recsys.errors import DataError
 from recsys.paths import config_file
-from recsys.progress import ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import load_array
 from recsys.types import Float32Array, History, Int32Array, ProgressCallback
@@ -92,12 +92,8 @@ class ALSRatingsRecommender(ALSRecommender):
             return None
         return f"its cells must be ratings, confidences from 1 to 6, and these go from {low:g} to {high:g}"
 
-    def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
-        """See `ALSRecommender.fit`.
-
-        Raises:
-            DataError: as there; also cells that are not confidences, or none that reaches the threshold.
-        """
+    def _fit(self, dataset: Dataset, progress: ProgressCallback, measure: Measure | None) -> Self:
+        """As als on the weights; also refused: cells that are no confidences, or none at the threshold."""
         check_user_items(dataset.user_items)
         why_not = self.why_not_fit(dataset)
         if why_not is not None:
@@ -108,7 +104,7 @@ class ALSRatingsRecommender(ALSRecommender):
                 f"No rating reaches als_ratings.preference_threshold {self.config.preference_threshold:g}: "
                 f"the highest confidence is {dataset.user_items.data.max():g}. Lower it."
             )
-        return super().fit(weighted, progress)
+        return super()._fit(weighted, progress, measure)
 
     def why_not(self, history: History) -> str | None:
         """It needs one liked rating of an item it was trained on."""
@@ -137,6 +133,7 @@ class ALSRatingsRecommender(ALSRecommender):
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
+        facts["condition_numbers"] = dict(self.condition_numbers)
         if self._start is not None:
             facts["start"] = dict(self._start.facts)
         return facts
@@ -144,7 +141,7 @@ class ALSRatingsRecommender(ALSRecommender):
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
         """Read what `save` wrote."""
-        config = ALSRatingsConfig.from_mapping(recipe)
+        config = ALSRatingsConfig.from_recipe(recipe)
         return cls.from_factors(
             load_array(folder / USER_FACTORS_FILE, columns=config.factors),
             load_array(folder / ITEM_FACTORS_FILE, columns=config.factors),

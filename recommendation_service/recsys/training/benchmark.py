@@ -76,12 +76,14 @@ def run_benchmark(
     given = overrides or {}
     for name in names:
         make_recommender(name, **given.get(name, {}))  # a bad value is told before anything is read
-    stages = StagedProgress(progress, _stages(names, chooses=validation_split > 0 and has_choices(names)))
+    stages = StagedProgress(
+        progress, _stages(names, chooses=validation_split > 0 and has_choices(names, given))
+    )
     clock = _Clock()
     split = load_public_split(train_path, test_path)
     clock.lap("read")
     choices = Choices()
-    if validation_split > 0 and has_choices(names):
+    if validation_split > 0 and has_choices(names, given):
         choices = choose_on_validation(
             split.train,
             names,

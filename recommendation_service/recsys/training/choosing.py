@@ -5,7 +5,7 @@ The validation part is the last part of what is learned from, so the test part s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from recsys.datasets.splits import Split, split_for_training, split_random
 from recsys.datasets.user_items import Dataset, cells_where
+from recsys.engines.als_config import ALSConfig
 from recsys.evaluation.evaluate import evaluate
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
@@ -24,11 +26,12 @@ from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.training.memory import check_fit
 from recsys.types import ProgressCallback
 
-BY_EPOCHS = ("two_tower", "bpr")
+BY_EPOCHS = ("two_tower", "bpr")  # and als, where its patience is above 0
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
 
 Overrides = Mapping[str, Mapping[str, object]]
+Prepare = Callable[[Recommender], None]  # a last touch before a recommender is fitted
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ def with_parts(names: Sequence[str]) -> list[str]:
     return list(ordered)
 
 
-def has_choices(names: Sequence[str]) -> bool:
+def has_choices(names: Sequence[str], overrides: Overrides | None = None) -> bool:
     """Whether a validation part would be used."""
-    return bool({*BY_EPOCHS, "ensemble"} & set(names))
+    return bool({*BY_EPOCHS, "ensemble"} & set(names)) or _stops_als_early(names, overrides or {})
 
 
 def choose_on_validation(
@@ -69,10 +72,12 @@ def choose_on_validation(
 ) -> Choices:
     """Stop what is trained by epochs early and weigh the ensemble on the last part of a dataset.
 
+    als is stopped early where its `patience` is above 0.
+
     Args:
         dataset: what may be learned from; no test part in it.
         names: the recommenders to be trained, parts included.
-        overrides: hyper-parameters given; epochs given are the most that are tried.
+        overrides: hyper-parameters given; epochs and iterations given are the most that are tried.
         validation_split: share of the positive cells held back.
         validation_popularity: above 0 they are drawn at random, cells of popular items more often; see
             `splits.split_random`.
@@ -99,12 +104,20 @@ def choose_on_validation(
             continue
         recommender = make_recommender(name, **overrides.get(name, {}))
         assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
+        check_fit(recommender, validation.train)
         recommender.fit_early_stopping(validation, stages.within(name))
         fitted[name] = recommender
         chosen[name] = {"epochs": recommender.best_epoch}
         facts[name] = {"validation": validation.strategy, "learning_curve": recommender.learning_curve}
+    if _stops_als_early(names, overrides):
+        als = ALSRecommender(ALSConfig.default(**overrides.get("als", {})))
+        check_fit(als, validation.train)
+        fitted["als"] = als.fit_early_stopping(validation, stages.within("als"))
+        chosen["als"] = {"iterations": als.best_iteration}
+        facts["als"] = {"validation": validation.strategy, "learning_curve": _looks(als.learning_curve)}
     if "ensemble" in wanted:
-        fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
+        if "als" not in fitted:
+            fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
         ensemble = fit_one("ensemble", validation.train, overrides, fitted)
         assert isinstance(ensemble, EnsembleRecommender)  # noqa: S101
         tried = _try_shares(ensemble, sample_users(validation, MAX_USERS, seed), k, stages.within("ensemble"))
@@ -128,11 +141,13 @@ def fit_one(
     overrides: Overrides,
     fitted: Mapping[str, Recommender],
     progress: ProgressCallback = ignore_progress,
+    prepare: Prepare = lambda recommender: None,
 ) -> Recommender:
     """A recommender with its hyper-parameters, fitted; what has parts takes them from `fitted`."""
     recommender = make_recommender(name, **overrides.get(name, {}))
     recommender.attach(fitted)
     check_fit(recommender, dataset)
+    prepare(recommender)
     return recommender.fit(dataset, progress)
 
 
@@ -144,6 +159,16 @@ def sample_users(split: Split, most: int, seed: int) -> Split:
     drawn = np.random.default_rng(seed).choice(users, most, replace=False)
     is_drawn = np.isin(np.repeat(np.arange(split.test.shape[0]), np.diff(split.test.indptr)), drawn)
     return replace(split, test=cells_where(split.test, is_drawn))
+
+
+def _stops_als_early(names: Sequence[str], overrides: Overrides) -> bool:
+    return "als" in names and ALSConfig.default(**overrides.get("als", {})).patience > 0
+
+
+def _looks(curve: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The points where NDCG was measured, with what a person follows."""
+    followed = ("iteration", "ndcg", "loss", "seconds")
+    return [{name: point[name] for name in followed if name in point} for point in curve if "ndcg" in point]
 
 
 def _try_shares(

@@ -16,16 +16,20 @@ from recsys.artifacts.publish import Trained, publish_release
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
+from recsys.engines.checkpoints import FOLDER as CHECKPOINTS
+from recsys.engines.checkpoints import Checkpoints
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.experiments.log import append_experiment
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.table import RECOMMENDERS, recommender_class
 from recsys.training.choosing import (
     Choices,
     Overrides,
+    Prepare,
     choose_on_validation,
     fit_one,
     has_choices,
@@ -46,6 +50,7 @@ from recsys.training.gate import (
 )
 from recsys.training.measuring import peak_memory_mb, score_range_of
 from recsys.training.served import compare_with_its_day, put_together, served_entries
+from recsys.training.warm_start import warm_start
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
@@ -74,6 +79,7 @@ class TrainingPlan(SectionConfig):
     k: int
     keep_releases: int
     max_ndcg_loss: float
+    warm_start: bool
     seed: int
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -169,16 +175,29 @@ class _Training:
         split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
         self._split, self._learned_from = split, split.train if split else dataset
         self._names, self._warnings = _choose_recommenders(plan, self._learned_from)
-        costs = _stage_costs(self._names, measured=split is not None, compared=self._is_strict)
+        costs = _stage_costs(
+            self._names, plan.overrides, measured=split is not None, compared=self._is_strict
+        )
         self._stages = StagedProgress(progress, costs)
         self._evaluations: dict[str, Evaluation] = {}
         self._ranges: dict[str, dict[str, Any]] = {}
         self._recipes: dict[str, dict[str, Any]] = {}
         self._choices = Choices()
         self._verdict = Verdict()
+        self._checkpoints = Checkpoints(models_dir / CHECKPOINTS)
 
     def run(self, on_switch: OnSwitch) -> TrainingResult:
-        """Through all of them, or as far as the gate lets it."""
+        """Through all of them, or as far as the gate lets it; what is killed goes on from its checkpoints."""
+        try:
+            result = self._run(on_switch)
+        except KeyboardInterrupt as stop:
+            if self._checkpoints.how_to_go_on:
+                stop.add_note(self._checkpoints.how_to_go_on)
+            raise
+        self._checkpoints.clear()
+        return result
+
+    def _run(self, on_switch: OnSwitch) -> TrainingResult:
         people = check_people(self._dataset)
         self._verdict += people
         self._verdict += check_kept(self._served, with_parts(self._plan.recommenders), self._names)
@@ -201,6 +220,7 @@ class _Training:
             self._stages,
             self._evaluations,
             self._ranges,
+            self._begin_warm if self._plan.warm_start else self._keep_checkpoints,
         )
         trained += put_together(
             self._dataset, self._models_dir, trained, self._plan.overrides, self._warnings
@@ -215,7 +235,13 @@ class _Training:
 
     def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
         fitted, self._evaluations, self._ranges = _measure(
-            self._names, split, self._plan, overrides, self._stages, self._tell_learned
+            self._names,
+            split,
+            self._plan,
+            overrides,
+            self._stages,
+            self._tell_learned,
+            self._keep_checkpoints,
         )
         self._recipes = {name: asdict(one.config) for name, one in fitted.items()}
         candidate = Candidate(split, fitted, self._evaluations)
@@ -230,6 +256,23 @@ class _Training:
         else:
             self._warnings += compare_with_its_day(self._served, self._evaluations)
         self._verdict += check_beside_popularity(candidate, self._served)
+
+    def _keep_checkpoints(self, recommender: Recommender) -> None:
+        if isinstance(recommender, ALSRecommender):
+            recommender.keep_checkpoints(self._checkpoints)
+
+    def _begin_warm(self, recommender: Recommender) -> None:
+        """From the served release, for the fit that is published alone; see `warm_start`."""
+        self._keep_checkpoints(recommender)
+        if not isinstance(recommender, ALSRecommender) or recommender.name != ALSRecommender.name:
+            return
+        warm = warm_start(self._models_dir, self._dataset, recommender.config)
+        if warm.start is not None:
+            recommender.start_from(warm.start)
+        if warm.is_expected:
+            self._verdict += Verdict(notes=(warm.says,))
+        else:
+            self._warnings.append(warm.says)
 
     def _is_refused(self) -> bool:
         return self._is_strict and not self._verdict.accepted
@@ -323,9 +366,11 @@ def _choose_recommenders(plan: TrainingPlan, learned_from: Dataset) -> tuple[lis
     return names, warnings
 
 
-def _stage_costs(names: Sequence[str], *, measured: bool, compared: bool) -> dict[str, float]:
+def _stage_costs(
+    names: Sequence[str], overrides: Overrides, *, measured: bool, compared: bool
+) -> dict[str, float]:
     costs: dict[str, float] = {}
-    if has_choices(names):
+    if has_choices(names, overrides):
         costs[CHOOSING] = COST["two_tower"]
     for name in names:
         if measured:
@@ -342,7 +387,7 @@ def _choose(
     names: Sequence[str], dataset: Dataset, plan: TrainingPlan, stages: StagedProgress, warnings: list[str]
 ) -> Choices:
     """What a validation part tells; the configured values, and a warning, where there is too little data."""
-    if not has_choices(names):
+    if not has_choices(names, plan.overrides):
         return Choices()
     try:
         return choose_on_validation(
@@ -366,6 +411,7 @@ def _measure(
     overrides: Overrides,
     stages: StagedProgress,
     tell: Callable[[Mapping[str, Evaluation]], None],
+    prepare: Prepare,
 ) -> tuple[dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]]]:
     """Fit each on the train part and compare it with the test part; also the range of its scores."""
     fitted: dict[str, Recommender] = {}
@@ -373,7 +419,7 @@ def _measure(
     ranges: dict[str, dict[str, Any]] = {}
     for name in names:
         fitting = stages.within(f"fitting {name} to measure it")
-        fitted[name] = fit_one(name, split.train, overrides, fitted, fitting)
+        fitted[name] = fit_one(name, split.train, overrides, fitted, fitting, prepare)
         evaluations[name] = evaluate(
             fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
         )
@@ -391,13 +437,15 @@ def _train(
     stages: StagedProgress,
     evaluations: Mapping[str, Evaluation],
     ranges: Mapping[str, dict[str, Any]],
+    prepare: Prepare,
 ) -> list[Trained]:
     """Fit each on everything, and say what was measured of it."""
     fitted: dict[str, Recommender] = {}
     trained: list[Trained] = []
     for name in names:
         started = time.monotonic()
-        fitted[name] = fit_one(name, dataset, overrides, fitted, stages.within(f"fitting {name}"))
+        fitting = stages.within(f"fitting {name}")
+        fitted[name] = fit_one(name, dataset, overrides, fitted, fitting, prepare)
         metrics: dict[str, Any] = {}
         if name in evaluations:
             metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}

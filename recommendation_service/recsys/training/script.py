@@ -36,6 +36,8 @@ def _run_training(name: str, description: str, argv: Sequence[str] | None) -> No
     )
     add_data_flags(parser)
     add_models_flag(parser)
+    if name == "als":
+        add_warm_start_flag(parser)
     add_config_flags(parser, RECOMMENDERS[name][1])
     options = parser.parse_args(argv)
     fields = [field.name for field in dataclasses.fields(RECOMMENDERS[name][1])]
@@ -75,13 +77,28 @@ def add_models_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_warm_start_flag(parser: argparse.ArgumentParser) -> None:
+    """--warm-start and --no-warm-start."""
+    default = read_section(TrainingPlan.section)["warm_start"]
+    parser.add_argument(
+        "--warm-start",
+        action=argparse.BooleanOptionalAction,
+        default=default,
+        help="publish an als that starts from the served factors, with fewer iterations; it is measured "
+        f"without (default: {str(default).lower()})",
+    )
+
+
 def add_config_flags(parser: argparse.ArgumentParser, config: type[SectionConfig]) -> None:
     """A flag for every hyper-parameter, with the default of the configuration file."""
     defaults, hints = read_section(config.section), get_type_hints(config)
     for field in dataclasses.fields(config):
         flag = "--" + field.name.replace("_", "-")
-        kind = hints[field.name]
-        parser.add_argument(flag, type=kind, default=None, help=f"default: {defaults[field.name]}")
+        kind, told = hints[field.name], f"default: {defaults[field.name]}"
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=told.lower())
+        else:
+            parser.add_argument(flag, type=kind, default=None, help=told)
 
 
 def train_from_options(
@@ -92,9 +109,10 @@ def train_from_options(
     kind: str,
 ) -> None:
     """Load, train, publish and print."""
-    plan = TrainingPlan.default(
-        recommenders=tuple(recommenders), overrides=overrides, test_split=options.test_split
-    )
+    changed = {"test_split": options.test_split}
+    if "warm_start" in options:
+        changed["warm_start"] = options.warm_start
+    plan = TrainingPlan.default(recommenders=tuple(recommenders), overrides=overrides, **changed)
     with run_log(logs_dir(), kind) as log_file:
         dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
         with show_progress() as progress:
@@ -122,6 +140,8 @@ def print_result(result: TrainingResult, kind: str, *, n_interactions: int, k: i
     means = answered_means(result.evaluations, judged).get(judged) if result.evaluations else None
     if means and k == 10:
         sys.stdout.write(f"\n{judge(means, n_interactions)}\n")
+    for note in result.verdict.notes:
+        sys.stdout.write(f"Note: {note}\n")
     for warning in result.warnings:
         sys.stdout.write(f"Warning: {warning}\n")
 
@@ -140,7 +160,8 @@ def exit_code(job: Callable[[], Any]) -> int:
     except OSError as error:
         sys.stderr.write(f"Error: {error}; name another path, or mend this one.\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped; what was served before is still served.\n")
+    except KeyboardInterrupt as stop:
+        how_to_go_on = getattr(stop, "__notes__", [])
+        sys.stderr.write(" ".join(("Stopped; what was served before is still served.", *how_to_go_on)) + "\n")
         return 130
     return 0

@@ -13,6 +13,7 @@ from recsys.datasets.user_items import Dataset
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors
+from recsys.engines.iterations import Course
 from recsys.engines.start import Start
 from recsys.errors import DataError
 from recsys.progress import ignore_progress
@@ -44,7 +45,7 @@ def fit(dataset: Dataset, engine: str, iterations: int, start: Start | None = No
     config = ALSConfig.default(
         engine=engine, factors=FACTORS, iterations=iterations, alpha=4.0, regularization=0.1
     )
-    fitted: Factors = ENGINES[engine].fit_factors(dataset, config, ignore_progress, start)
+    fitted: Factors = ENGINES[engine].fit_factors(dataset, config, ignore_progress, Course(start))
     return fitted
 
 

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_matrix
 
 from recsys.datasets.id_map import IdMap
+from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.engines import implicit_engine, irspack_engine
 from recsys.engines.als_config import ENGINE_NAMES, ALSConfig
@@ -19,6 +20,7 @@ from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.recommenders.als import ALSRecommender
+from recsys.recommenders.early_stopping import validation_metric
 from recsys.types import History
 
 WEIGHTS = st.sampled_from([0.0, 0.0, 0.0, -1.0, 0.5, 2.0, 4.5])
@@ -291,6 +293,13 @@ def test_factors_that_are_not_finite_are_refused_on_load(two_circles: Dataset, t
         {"nu": 1.1},
         {"seed": 2**31},
         {"engine": "magic"},
+        {"check_every": 0},
+        {"patience": -1},
+        {"warm_iterations": 0},
+        {"checkpoint_every": -1},
+        {"normalize": "l1"},
+        {"use_gpu": True, "engine": "irspack"},
+        {"factors": 50, "use_gpu": True},
     ],
 )
 def test_a_parameter_out_of_range_is_named(wrong: dict[str, object]) -> None:
@@ -314,3 +323,131 @@ def test_where_it_started_stands_in_the_facts_of_the_manifest(two_circles: Datas
     assert facts["start"] == {"from": "text", "share": 0.4}
     cold = ALSRecommender(ALSConfig.default(factors=4, iterations=1)).fit(two_circles)
     assert "start" not in cold.save(tmp_path)
+
+
+def test_a_release_older_than_some_parameters_is_loaded(two_circles: Dataset, tmp_path: Path) -> None:
+    als = ALSRecommender(ALSConfig.default(factors=4, iterations=3)).fit(two_circles)
+    als.save(tmp_path)
+    then = ("engine", "factors", "regularization", "iterations", "alpha", "alpha0", "nu", "seed")
+    recipe = {name: value for name, value in asdict(als.config).items() if name in then}
+
+    loaded = ALSRecommender.load(tmp_path, recipe)
+
+    histories = [two_circles.history(user) for user in range(5)]
+    np.testing.assert_array_equal(loaded.score_batch(histories), als.score_batch(histories))
+
+
+def test_a_recipe_without_what_every_release_had_is_still_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="als lacks alpha, alpha0, engine"):
+        ALSRecommender.load(tmp_path, {"factors": 4})
+
+
+def test_both_condition_numbers_are_those_of_the_dense_systems(
+    two_circles: Dataset, engine: str, tmp_path: Path
+) -> None:
+    config = ALSConfig.default(engine=engine, factors=4, iterations=3, alpha0=0.3, nu=0.5)
+    als = ALSRecommender(config).fit(two_circles)
+
+    found = als.save(tmp_path)["condition_numbers"]
+
+    for side, fixed, others in (
+        ("users", als.item_factors, two_circles.n_items),
+        ("items", als.user_factors, two_circles.n_users),
+    ):
+        weight = 1.0 if engine == "implicit" else 0.3
+        ridge = config.regularization * (1.0 if engine == "implicit" else (0.3 * others) ** 0.5)
+        system = weight * fixed.T.astype(np.float64) @ fixed + ridge * np.eye(4)
+        assert found[side] == pytest.approx(np.linalg.cond(system), rel=1e-3)
+
+
+def test_ill_posed_systems_are_told_with_the_mend(
+    two_circles: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    ALSRecommender(ALSConfig.default(factors=30, regularization=1e-6, iterations=2)).fit(two_circles)
+
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(
+        "ill posed side=items" in message and "raise als.regularization" in message for message in warned
+    )
+
+
+def test_well_posed_systems_are_not_warned_of(
+    two_circles: Dataset, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ALSRecommender(ALSConfig.default(engine=engine, factors=4, regularization=0.1)).fit(two_circles)
+
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_early_stopping_keeps_the_best_iteration(two_circles: Dataset, engine: str) -> None:
+    validation = split_random(two_circles, 0.2, 3)
+    config = ALSConfig.default(engine=engine, factors=4, iterations=30, check_every=1, patience=2)
+
+    als = ALSRecommender(config).fit_early_stopping(validation)
+
+    looks = {point["iteration"]: point["ndcg"] for point in als.learning_curve}
+    assert als.best_iteration == max(looks, key=lambda iteration: looks[iteration])
+    assert len(looks) == als.best_iteration + 2 < 30
+    kept = validation_metric(als, validation, "ndcg", 10, config.seed)
+    assert kept == pytest.approx(looks[als.best_iteration])
+    exactly = ALSRecommender(replace(config, iterations=als.best_iteration)).fit(validation.train)
+    np.testing.assert_allclose(als.item_factors, exactly.item_factors, atol=1e-5)
+
+
+def test_early_stopping_needs_a_held_back_item(two_circles: Dataset) -> None:
+    validation = split_random(two_circles, 0.2, 3)
+    nothing = replace(validation, test=validation.test * 0)
+    nothing.test.eliminate_zeros()
+
+    with pytest.raises(DataError, match="nothing to stop early by"):
+        ALSRecommender(ALSConfig.default(factors=4, patience=1)).fit_early_stopping(nothing)
+
+
+class TestNormalized:
+    """With `normalize: l2` a score is a cosine, whatever else is asked of it."""
+
+    @pytest.fixture
+    def both(self, two_circles: Dataset, engine: str) -> tuple[ALSRecommender, ALSRecommender]:
+        config = ALSConfig.default(engine=engine, factors=4, iterations=5)
+        plain, normalized = (
+            ALSRecommender(replace(config, normalize=how)).fit(two_circles) for how in ("none", "l2")
+        )
+        return plain, normalized
+
+    def test_a_score_is_the_cosine_of_what_was_solved(
+        self, two_circles: Dataset, both: tuple[ALSRecommender, ALSRecommender]
+    ) -> None:
+        plain, normalized = both
+        history = two_circles.history(0)
+
+        scores = normalized.score_batch([history])[0]
+
+        user = plain.fold_in(history)
+        lengths = np.linalg.norm(plain.item_factors, axis=1) * np.linalg.norm(user)
+        np.testing.assert_allclose(scores, plain.item_factors @ user / lengths, atol=1e-5)
+        np.testing.assert_array_equal(normalized.fold_in(history), user)
+
+    def test_shares_and_losses_still_add_up(
+        self, two_circles: Dataset, both: tuple[ALSRecommender, ALSRecommender]
+    ) -> None:
+        als, history = both[1], two_circles.history(0)
+        items = np.arange(als.n_items, dtype=np.int32)
+
+        shares, losses = als.contributions(history, items), als.losses(history, items, [1, 0])
+
+        np.testing.assert_allclose(shares.sum(axis=0), als.score_batch([history])[0], atol=1e-5)
+        for act, row in zip((1, 0), losses, strict=True):
+            left = als.score_items(history.without(act), items)
+            np.testing.assert_allclose(row, als.score_items(history, items) - left, atol=1e-5)
+
+    def test_the_files_hold_what_was_solved_and_load_gives_the_same_answers(
+        self, two_circles: Dataset, both: tuple[ALSRecommender, ALSRecommender], tmp_path: Path
+    ) -> None:
+        plain, normalized = both
+        normalized.save(tmp_path)
+
+        loaded = ALSRecommender.load(tmp_path, asdict(normalized.config))
+
+        np.testing.assert_array_equal(np.load(tmp_path / "als_v1_item_factors.npy"), plain.item_factors)
+        histories = [two_circles.history(user) for user in range(5)]
+        np.testing.assert_array_equal(loaded.score_batch(histories), normalized.score_batch(histories))

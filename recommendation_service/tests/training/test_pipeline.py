@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from scipy.sparse import csr_matrix
 from recsys.artifacts.manifest import Manifest
 from recsys.artifacts.release import open_current
 from recsys.datasets.id_map import IdMap
-from recsys.datasets.user_items import Dataset
+from recsys.datasets.user_items import Dataset, save_dataset
 from recsys.errors import DataError
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
@@ -252,3 +255,78 @@ def test_data_too_small_for_a_validation_part_is_trained_as_configured(
     result = train(few, test_split=0, validation_split=0.01)
 
     assert any("as configured, not chosen on a validation part" in warning for warning in result.warnings)
+
+
+def test_als_is_stopped_early_where_patience_asks_for_it(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    train(
+        recommenders=("popularity", "als"),
+        overrides={"als": {"factors": 4, "iterations": 40, "check_every": 1, "patience": 2}},
+    )
+
+    als = served_manifest(tmp_path).recommenders["als"]
+    curve = als.facts["chosen"]["learning_curve"]
+    best = max(curve, key=lambda point: point["ndcg"])
+    assert als.recipe["iterations"] == best["iteration"] == len(curve) - 2
+    assert set(curve[0]) == {"iteration", "ndcg", "seconds"}
+
+
+def test_ctrl_c_keeps_a_checkpoint_says_how_to_go_on_and_the_next_training_does(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    def stop(report: ProgressReport) -> None:
+        if report.stage == "fitting als" and report.facts.get("iteration") == 4:
+            raise KeyboardInterrupt
+
+    plan = {
+        "recommenders": ("popularity", "als"),
+        "overrides": {"als": {"factors": 4, "iterations": 6, "checkpoint_every": 3}},
+    }
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(progress=stop, **plan)
+    assert any("kept up to iteration 3 in" in note for note in stopped.value.__notes__)
+
+    told: list[ProgressReport] = []
+    train(progress=told.append, **plan)
+
+    def iterations(stage: str) -> list[float]:
+        return [r.facts["iteration"] for r in told if r.stage == stage and "iteration" in r.facts]
+
+    assert iterations("fitting als to measure it") == []  # it was finished
+    assert iterations("fitting als") == [4, 5, 6]
+    assert not (tmp_path / "models" / "checkpoints").exists()
+
+
+def test_a_training_killed_outright_goes_on_too(world: Dataset, tmp_path: Path) -> None:
+    save_dataset(world, tmp_path / "data")
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from recsys.datasets.user_items import load_dataset\n"
+        "from recsys.training.pipeline import TrainingPlan, train_and_publish\n"
+        "def tell(report):\n"
+        "    iteration = report.facts.get('iteration')\n"
+        "    if iteration: print(report.stage, int(iteration), flush=True)\n"
+        "    if iteration == 5 and sys.argv[2] == 'kill': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "folder = Path(sys.argv[1])\n"
+        "plan = TrainingPlan.default(recommenders=('popularity', 'als'), test_split=0.0,\n"
+        "    overrides={'als': {'factors': 4, 'iterations': 6, 'checkpoint_every': 2}})\n"
+        "train_and_publish(load_dataset(folder / 'data'), folder / 'models', plan,\n"
+        "    logs_dir=folder / 'logs', progress=tell)\n"
+    )
+
+    def run(how: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), how],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert run("kill").returncode == -signal.SIGKILL
+    resumed = run("go on")
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.split("\n")[:-1] == ["fitting als 5", "fitting als 6"]
+    assert served_manifest(tmp_path).recommenders["als"].recipe["iterations"] == 6

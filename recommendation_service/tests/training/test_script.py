@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recsys.datasets.user_items import Dataset, save_dataset
+from recsys.training.script import exit_code
 
 SERVICE = Path(__file__).resolve().parents[2]
 DOCUMENTED = [
@@ -120,3 +121,43 @@ def test_a_logs_folder_that_is_a_file_is_one_line(three_files: Path, tmp_path: P
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_warm_start_is_a_flag_of_both_commands_that_train_als(three_files: Path, tmp_path: Path) -> None:
+    small = ("--factors", "4", "--warm-iterations", "2", "--no-use-gpu", "--track-loss")
+
+    first = run(tmp_path, "train_als.py", "--data", str(three_files), *small, "--warm-start")
+    second = run(tmp_path, "train_als.py", "--data", str(three_files), *small, "--warm-start")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "Note: als starts at random factors: no release is served yet." in first.stdout
+    assert "Note: als starts from release" in second.stdout
+    entry = json.loads((tmp_path / "models" / "current" / "manifest.json").read_text())["recommenders"]["als"]
+    assert entry["facts"]["start"]["iterations"] == 2
+    assert entry["recipe"]["track_loss"] is True
+    assert "--warm-start" in run(tmp_path, "-m", "recsys.cli", "train", "--help").stdout
+
+
+def test_a_gpu_that_is_not_there_is_one_line(three_files: Path, tmp_path: Path) -> None:
+    from implicit.gpu import HAS_CUDA
+
+    if HAS_CUDA:
+        pytest.skip("this machine has one")
+
+    done = run(tmp_path, "train_als.py", "--data", str(three_files), "--use-gpu")
+
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: als.use_gpu is true but implicit")
+
+
+def test_ctrl_c_is_exit_code_130_with_what_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> None:
+        stop = KeyboardInterrupt()
+        stop.add_note("als is kept up to iteration 5.")
+        raise stop
+
+    assert exit_code(stopped) == 130
+    assert (
+        capsys.readouterr().err
+        == "Stopped; what was served before is still served. als is kept up to iteration 5.\n"
+    )
