@@ -92,6 +92,20 @@ class ALSRatingsRecommender(ALSRecommender):
             return None
         return f"its cells must be ratings, confidences from 1 to 6, and these go from {low:g} to {high:g}"
 
+    def _fit(self, dataset: Dataset, progress: ProgressCallback, measure: Measure | None) -> Self:
+        """As als on the weights; also refused: cells that are no confidences, or none at the threshold."""
+        check_user_items(dataset.user_items)
+        why_not = self.why_not_fit(dataset)
+        if why_not is not None:
+            raise DataError(f"als_ratings cannot learn from this dataset: {why_not}; train als on acts.")
+        weighted = self._weighted(dataset)
+        if not (weighted.user_items.data > 0).any():
+            raise DataError(
+                f"No rating reaches als_ratings.preference_threshold {self.config.preference_threshold:g}: "
+                f"the highest confidence is {dataset.user_items.data.max():g}. Lower it."
+            )
+        return super()._fit(weighted, progress, measure)
+
     def why_not(self, history: History) -> str | None:
         """It needs one liked rating of an item it was trained on."""
         if super().why_not(self._weighed(history)) is None:
@@ -123,6 +137,7 @@ class ALSRatingsRecommender(ALSRecommender):
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
+        facts["condition_numbers"] = dict(self.condition_numbers)
         if self._start is not None:
             facts["start"] = dict(self._start.facts)
         return facts
@@ -130,25 +145,12 @@ class ALSRatingsRecommender(ALSRecommender):
     @classmethod
     def load(cls, folder: Path, recipe: dict[str, Any]) -> Self:
         """Read what `save` wrote."""
-        config = ALSRatingsConfig.from_mapping(recipe)
+        config = ALSRatingsConfig.from_recipe(recipe)
         return cls.from_factors(
             load_array(folder / USER_FACTORS_FILE, columns=config.factors),
             load_array(folder / ITEM_FACTORS_FILE, columns=config.factors),
             config,
         )
-
-    def _fit(self, dataset: Dataset, progress: ProgressCallback, measure: Measure | None) -> Self:
-        check_user_items(dataset.user_items)
-        why_not = self.why_not_fit(dataset)
-        if why_not is not None:
-            raise DataError(f"als_ratings cannot learn from this dataset: {why_not}; train als on acts.")
-        weighted = self._weighted(dataset)
-        if not (weighted.user_items.data > 0).any():
-            raise DataError(
-                f"No rating reaches als_ratings.preference_threshold {self.config.preference_threshold:g}: "
-                f"the highest confidence is {dataset.user_items.data.max():g}. Lower it."
-            )
-        return super()._fit(weighted, progress, measure)
 
     def _weighted(self, dataset: Dataset) -> Dataset:
         cells = dataset.user_items

@@ -108,12 +108,14 @@ def choose_on_validation(
         recommender = make_recommender(name, **overrides.get(name, {}))
         start_from_text(recommender, validation.train, overrides.get("text_start", {}))
         assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
+        check_fit(recommender, validation.train)
         recommender.fit_early_stopping(validation, stages.within(name))
         fitted[name] = recommender
         chosen[name] = {"epochs": recommender.best_epoch}
         facts[name] = {"validation": validation.strategy, "learning_curve": recommender.learning_curve}
     if _stops_als_early(names, overrides):
         als = ALSRecommender(ALSConfig.default(**overrides.get("als", {})))
+        check_fit(als, validation.train)
         fitted["als"] = als.fit_early_stopping(validation, stages.within("als"))
         chosen["als"] = {"iterations": als.best_iteration}
         facts["als"] = {"validation": validation.strategy, "learning_curve": _looks(als.learning_curve)}

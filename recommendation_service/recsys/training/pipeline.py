@@ -274,7 +274,7 @@ class _Training:
     def _begin_warm(self, recommender: Recommender) -> None:
         """From the served release, for the fit that is published alone; see `warm_start`."""
         self._keep_checkpoints(recommender)
-        if not isinstance(recommender, ALSRecommender):
+        if not isinstance(recommender, ALSRecommender) or recommender.name != ALSRecommender.name:
             return
         warm = warm_start(self._models_dir, self._dataset, recommender.config)
         if warm.start is not None:
