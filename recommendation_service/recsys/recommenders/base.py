@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from recsys.types import BoolArray, Float32Array, History, Int32Array, ProgressC
 # A mapped file that somebody truncates in place kills its readers (SIGBUS); what was read cannot. Above
 # this size of all arrays of a folder, one copy for all workers is worth more.
 READ_BELOW_BYTES = 64 * 1024 * 1024
+F = TypeVar("F", np.float32, np.float64)
 FINITE_BLOCK = 1 << 16  # rows looked at together: no temporary as large as the array
 
 
@@ -235,7 +236,9 @@ class VectorRecommender(Recommender):
     def likeness(self, item_indices: Int32Array, others: Int32Array) -> Float32Array:
         """(n, n_others) how alike items are, from -1 to 1: cosines; an item of length 0 is like nothing."""
         vectors = self.item_vectors()
-        return unit_rows(vectors[item_indices]) @ unit_rows(vectors[others]).T
+        # In float64, so that the last bits of a float32 do not depend on how many are asked for at once.
+        asked, known = (unit_rows(vectors[rows].astype(np.float64)) for rows in (item_indices, others))
+        return (asked @ known.T).astype(np.float32)
 
     @property
     def search(self) -> InnerProductSearch:
@@ -293,9 +296,9 @@ def top_items(scores: Float32Array, limit: int, allowed: BoolArray | None = None
     return Recommendation(chosen[order].astype(np.int32), masked[chosen[order]].astype(np.float32))
 
 
-def unit_rows(vectors: Float32Array) -> Float32Array:
+def unit_rows(vectors: NDArray[F]) -> NDArray[F]:
     """The rows at length 1, those of length 0 as they are."""
-    rows: Float32Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    rows: NDArray[F] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return rows
 
 
