@@ -10,6 +10,10 @@ recsys compare als bpr                    by NDCG@10 on the same split, paired; 
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
 recsys process --data DIR --output DIR     matrices, hard negatives and held-out positives, by version
+recsys train svd --data FOLDER            a rating pipeline (svd, mf, feature_als), a category a folder
+recsys tune svd --data FOLDER             its hyper-parameters, on a validation part
+recsys recommend svd --user ID --category NAME   what it offers a user
+recsys inspect svd                        what it has learned; --all checks every category
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
 recsys best                               the best kept version of each recommender by NDCG@10
@@ -20,12 +24,29 @@ recsys rollback                           serve the newest release older than th
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from recsys.commands import benchmark, compare, import_ratings, precompute, process, releases, train, tune
+from recsys.commands import (
+    benchmark,
+    compare,
+    import_ratings,
+    precompute,
+    process,
+    rating_inspect,
+    rating_pipelines,
+    rating_recommend,
+    releases,
+    train,
+    tune,
+)
 from recsys.training.script import exit_code
 
-COMMANDS = (train, tune, compare, benchmark, import_ratings, process, precompute, releases)
+COMMANDS = (
+    *(train, tune, compare, benchmark, import_ratings, process),
+    *(rating_recommend, rating_inspect),
+    *(precompute, releases),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if rating_pipelines.is_asked_for(arguments):
+        rating_pipelines.run(arguments)
+        return
     parser = argparse.ArgumentParser(
         prog="recsys", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    options = parser.parse_args(argv)
+    rating_pipelines.mention(commands.choices)
+    options = parser.parse_args(arguments)
     options.run(options)
 
 

@@ -87,6 +87,8 @@ class RatingRecommender(ABC):
     """
 
     name: ClassVar[str]
+    uses_validation: ClassVar[bool] = False  # true: stops early by the validation part, so is not given it
+    uses_features: ClassVar[bool] = False  # true: reads `user_features` and `item_features`
     config: SectionConfig
     n_users: int = 0
     n_items: int = 0
@@ -135,6 +137,15 @@ class RatingRecommender(ABC):
         Raises:
             ArtifactError: a file is missing, is not an array, or has another shape.
         """
+
+    @classmethod
+    def most_factors(cls, n_users: int, n_items: int) -> int | None:
+        """The longest latent vector a matrix of this size allows; None when any does."""
+        return None
+
+    def caveat(self) -> str:
+        """What a reader of its figures must know, in a line; "" when nothing."""
+        return ""
 
     def is_known(self, user_index: Int32Array, item_index: Int32Array) -> BoolArray:
         """(n,) whether both sides of a pair had a rating in training."""

@@ -110,6 +110,15 @@ class SVDRecommender(RatingRecommender):
         scores[known] = own + scores[known] if self.config.centre == BIASES else own
         return scores
 
+    def caveat(self) -> str:
+        """That uncentred points are drawn towards 0."""
+        if self.config.centre != NONE:
+            return ""
+        return (
+            "centre=none reads a pair without a rating as 0, which draws the points down (hence the rmse) "
+            "and ranks best; to predict points, --set centre=biases"
+        )
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the factors, the biases and the users' centres."""
         facts = super().save(folder)
@@ -141,6 +150,11 @@ class SVDRecommender(RatingRecommender):
         recommender.user_centres = arrays["user_centres"]
         recommender.biases = Biases(float(facts["mean"]), arrays["user_biases"], arrays["item_biases"])
         return recommender
+
+    @classmethod
+    def most_factors(cls, n_users: int, n_items: int) -> int | None:
+        """One less than the shorter side."""
+        return min(n_users, n_items) - 1
 
     def _factors_allowed(self) -> int:
         allowed = min(self.n_users, self.n_items) - 1

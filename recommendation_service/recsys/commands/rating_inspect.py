@@ -1,0 +1,58 @@
+"""`recsys inspect`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from recsys.commands.rating_recommend import add_models_flag, models_folder
+from recsys.errors import ArtifactError
+from recsys.recommenders.rating_table import RATING_RECOMMENDERS
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Its flags."""
+    parser = commands.add_parser("inspect", help="what a trained rating pipeline has learned")
+    parser.add_argument("pipeline", choices=list(RATING_RECOMMENDERS))
+    parser.add_argument("--category", help="one of them (default: every one)")
+    parser.add_argument("--all", action="store_true", help="a smoke check of every category, pass or fail")
+    add_models_flag(parser)
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from recsys.artifacts.rating_artifact import load_rating_artifact
+    from recsys.training.rating_inspection import artifact_folder, inspect_artifact
+
+    models = models_folder(options)
+    if options.all:
+        _check_all(models, options.pipeline)
+        return
+    for category in [options.category] if options.category else _categories(models):
+        folder = artifact_folder(models, category)
+        print(inspect_artifact(load_rating_artifact(folder, options.pipeline), folder), end="\n\n")
+
+
+def _check_all(models: Path, pipeline: str) -> None:
+    from recsys.training.rating_inspection import FAIL, check_category
+    from recsys.training.rating_report import align
+
+    checks = [check_category(models, category, pipeline) for category in _categories(models)]
+    print("\n".join(align([["category", "outcome"], *([check.category, check.outcome] for check in checks)])))
+    for check in checks:
+        print(f"{check.category}: {check.detail}")
+    failed = sum(check.outcome == FAIL for check in checks)
+    print(f"{len(checks) - failed} of {len(checks)} categories pass")
+    if failed:
+        raise ArtifactError(f"{failed} of {len(checks)} categories fail; train them again.")
+
+
+def _categories(models: Path) -> list[str]:
+    from recsys.training.rating_inspection import trained_categories
+
+    there = trained_categories(models)
+    if not there:
+        raise ArtifactError(
+            f"{models.absolute()} holds no trained category; train one, or name another --models."
+        )
+    return there

@@ -1,0 +1,242 @@
+"""`recsys train svd` and `recsys tune svd`, likewise mf and feature_als: the rating pipelines.
+
+They take other data and other flags than `recsys train` and `recsys tune`, so the first word after
+those decides, before their own flags are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys.config import parse_assignments, read_section
+from recsys.errors import ConfigError, DataError
+from recsys.paths import logs_dir, models_dir
+from recsys.progress import show_progress
+from recsys.recommenders.rating_table import RATING_RECOMMENDERS, make_rating_recommender
+
+if TYPE_CHECKING:
+    from recsys.training.rating_training import CategoryResult, RatingPlan
+    from recsys.training.rating_tuning import Choice, Tuning
+
+TRAIN, TUNE = "train", "tune"
+PIPELINES = ", ".join(RATING_RECOMMENDERS)
+EPILOG = f"Rating pipelines ({PIPELINES}) have flags of their own: recsys {{command}} svd --help."
+
+
+def is_asked_for(arguments: Sequence[str]) -> bool:
+    """Whether a command line is of a rating pipeline.
+
+    >>> is_asked_for(["train", "svd", "--data", "FOLDER"]), is_asked_for(["train"])
+    (True, False)
+    """
+    return len(arguments) > 1 and arguments[0] in (TRAIN, TUNE) and arguments[1] in RATING_RECOMMENDERS
+
+
+def mention(parsers: dict[str, argparse.ArgumentParser]) -> None:
+    """Name the pipelines in the help of `recsys train` and `recsys tune`."""
+    for command in (TRAIN, TUNE):
+        parsers[command].epilog = EPILOG.format(command=command)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse and run; `is_asked_for` must hold."""
+    command, name, *rest = arguments
+    parser = _parser(command, name)
+    options = parser.parse_args(rest)
+    (_tune if command == TUNE else _train)(name, options)
+
+
+def default_models(name: str) -> Path:
+    """Where a pipeline keeps its categories when no folder is named."""
+    return models_dir() / "rating" / name
+
+
+def _parser(command: str, name: str) -> argparse.ArgumentParser:
+    what = "choose the hyper-parameters of" if command == TUNE else "train"
+    parser = argparse.ArgumentParser(
+        prog=f"recsys {command} {name}",
+        description=f"{what.capitalize()} {name} on rating folders, a category each; one that fails does not "
+        "stop the others, and the exit code is then 1.",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FOLDER",
+        help="folders of `recsys import`, or a folder with a folder a category; one with train, valid and "
+        "test folders is not divided",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=default_models(name),
+        metavar="FOLDER",
+        help="where each category gets a folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help=f"replace {name}'s hyper-parameters"
+    )
+    parser.add_argument("--again", action="store_true", help=f"{command} what is there already too")
+    _add_split_flags(parser)
+    if command == TUNE:
+        _add_tuning_flags(parser, name)
+    return parser
+
+
+def _add_split_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs=3,
+        default=(0.8, 0.1, 0.1),
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="how to divide the ratings (default: 0.8 0.1 0.1)",
+    )
+    parser.add_argument(
+        "--split-by",
+        choices=["user", "global"],
+        default="user",
+        help="each user's ratings by the shares, or all ratings alike (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the division (default: %(default)s)")
+    parser.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="the points there can be; others are refused (default: what the data holds)",
+    )
+    parser.add_argument("--clip", action="store_true", help="with --range: clip other points instead")
+    parser.add_argument(
+        "--relevant-at",
+        type=float,
+        metavar="POINTS",
+        help="an item is liked from so many points (default: three quarters up the range, 4 of 1 to 5)",
+    )
+
+
+def _add_tuning_flags(parser: argparse.ArgumentParser, name: str) -> None:
+    from recsys.training.rating_tuning import METRICS, choice_of
+
+    choice = choice_of(name)
+    parser.add_argument(
+        "--grid",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE,VALUE",
+        help=f"values to try instead of the section {name}_grid, such as factors=5,10",
+    )
+    parser.add_argument(
+        "--metric", choices=METRICS, default=choice.metric, help="what to choose by (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=choice.tolerance,
+        help="the smallest value this share near the best wins (default: %(default)s)",
+    )
+
+
+def _train(name: str, options: argparse.Namespace) -> None:
+    from recsys.training.rating_data import find_categories
+    from recsys.training.rating_report import format_summary
+    from recsys.training.rating_training import each_category, train_category
+    from recsys.training.run_log import run_log
+
+    plan = _plan(name, options)
+    categories = find_categories(options.data)
+    with run_log(plan.logs_dir, f"rating_{name}") as log_file, show_progress() as progress:
+        results = each_category(categories, lambda one, told: train_category(one, plan, told), progress)
+    _write_results(results, plan)
+    print(format_summary(results))
+    print(f"Kept in {plan.output}\nLog: {log_file}")
+    _refuse_failures(results)
+
+
+def _tune(name: str, options: argparse.Namespace) -> None:
+    from recsys.training.rating_data import find_categories
+    from recsys.training.rating_report import format_summary, format_tuning
+    from recsys.training.rating_training import each_category
+    from recsys.training.rating_tuning import Choice, tune_category
+    from recsys.training.run_log import run_log
+
+    plan = _plan(name, options)
+    choice = Choice(options.metric, options.tolerance)
+    grid = _read_grid(name, options.grid)
+    categories = find_categories(options.data)
+    tunings: list[Tuning] = []
+
+    def tune(category, told):  # type: ignore[no-untyped-def]  # as each_category calls it
+        tunings.append(tune_category(category, plan, grid, choice, told))
+        return tunings[-1].result
+
+    with run_log(plan.logs_dir, f"rating_tune_{name}") as log_file, show_progress() as progress:
+        results = each_category(categories, tune, progress)
+    for tuning in tunings:
+        print(format_tuning(tuning, choice), end="")
+    _draw(tunings, results, plan, choice)
+    _write_results(results, plan)
+    print(format_summary(results))
+    print(f"Kept in {plan.output}\nLog: {log_file}")
+    _refuse_failures(results)
+
+
+def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
+    from recsys.training.rating_data import SplitOptions
+    from recsys.training.rating_training import RatingPlan
+
+    overrides = parse_assignments(options.set)
+    make_rating_recommender(name, **overrides)  # a bad value is told before anything is read
+    if options.clip and options.range is None:
+        raise ConfigError("--clip needs --range: what to clip the points to.")
+    split = SplitOptions(
+        shares=tuple(options.shares),
+        by=options.split_by,
+        seed=options.seed,
+        points_range=tuple(options.range) if options.range else None,
+        clip=options.clip,
+    )
+    return RatingPlan(
+        name, options.output, logs_dir(), overrides, split, options.relevant_at, again=options.again
+    )
+
+
+def _read_grid(name: str, assignments: list[str]) -> dict[str, list[object]]:
+    given = parse_assignments(assignments)
+    if not given:
+        return read_section(f"{name}_grid")
+    return {parameter: list(str(values).split(",")) for parameter, values in given.items()}
+
+
+def _draw(
+    tunings: Sequence[Tuning], results: Sequence[CategoryResult], plan: RatingPlan, choice: Choice
+) -> None:
+    from recsys.training.rating_plots import plot_results, plot_tuning, plot_validation_against_test
+
+    for tuning in tunings:
+        category = tuning.result.category
+        title, folder = f"{plan.recommender}, {category}", plan.output / category
+        if tuning.chosen is not None:
+            plot_tuning(tuning.trials, tuning.chosen, title, folder / "tuning.png")
+            if tuning.result.figures:
+                path = folder / "validation_against_test.png"
+                plot_validation_against_test(tuning.chosen.figures, tuning.result.figures, title, path)
+    plot_results(results, plan.recommender, plan.output / "results.png")
+
+
+def _write_results(results: Sequence[CategoryResult], plan: RatingPlan) -> None:
+    from recsys.training.rating_training import RESULTS_FILE, write_results
+
+    write_results(results, plan.output / RESULTS_FILE)
+
+
+def _refuse_failures(results: Sequence[CategoryResult]) -> None:
+    from recsys.training.rating_training import FAILED
+
+    failed = [result.category for result in results if result.status == FAILED]
+    if failed:
+        raise DataError(f"{len(failed)} of {len(results)} categories failed: {', '.join(failed)}; see above.")

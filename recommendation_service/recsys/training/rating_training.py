@@ -1,0 +1,285 @@
+"""Train a rating recommender on each category: fit, test, keep in a folder each, tell how it went.
+
+A category that is there already is skipped, one that fails does not stop the others. What is tested
+is what is kept: it learned from the train and the validation part (from train alone, if it stops
+early by the other).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from recsys.artifacts.rating_artifact import save_rating_artifact
+from recsys.errors import ArtifactError
+from recsys.evaluation.rating_evaluation import RatingEvaluation, evaluate_ratings, relevant_from
+from recsys.experiments.log import append_experiment
+from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.rating_base import MANIFEST_FILE, RatingRecommender, read_manifest
+from recsys.recommenders.rating_table import make_rating_recommender, rating_recommender_class
+from recsys.training.measuring import peak_memory_mb
+from recsys.training.rating_data import (
+    Category,
+    CategoryData,
+    SplitOptions,
+    hash_category,
+    load_category,
+)
+from recsys.types import ProgressCallback
+
+logger = logging.getLogger(__name__)
+
+TRAINED, SKIPPED, FAILED, LOADED = "trained", "skipped", "failed", "loaded"
+TUNED_FILE = "tuned.json"
+RESULTS_FILE = "results.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class RatingPlan:
+    """What every category of a run shares.
+
+    `overrides`: hyper-parameters instead of the configured ones. `relevant_at`: the points from which
+    an item is liked; None: three quarters up the range. `again`: do not skip what is there.
+    """
+
+    recommender: str
+    output: Path
+    logs_dir: Path
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    relevant_at: float | None = None
+    again: bool = False
+
+    def relevant_in(self, points_range: tuple[float, float]) -> float:
+        """The points from which an item counts as liked."""
+        return relevant_from(points_range) if self.relevant_at is None else self.relevant_at
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryResult:
+    """How one category went; `figures` are of the test part, empty when there is none."""
+
+    category: str
+    status: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A recommender, what was measured of it (None without a test part), and how long that took."""
+
+    recommender: RatingRecommender
+    evaluation: RatingEvaluation | None
+    fit_seconds: float
+    evaluate_seconds: float
+
+
+def each_category(
+    categories: Sequence[Category],
+    run: Callable[[Category, ProgressCallback], CategoryResult],
+    progress: ProgressCallback = ignore_progress,
+) -> list[CategoryResult]:
+    """Run one category after the other; whatever one of them fails by becomes its result."""
+    stages = StagedProgress(progress, {category.name: 1.0 for category in categories})
+    return [_run_or_fail(category, run, stages.within(category.name)) for category in categories]
+
+
+def train_category(
+    category: Category, plan: RatingPlan, progress: ProgressCallback = ignore_progress
+) -> CategoryResult:
+    """Fit, test and keep one category, by the tuned values where there are some.
+
+    Raises:
+        RecsysError: the data or a hyper-parameter cannot be used.
+    """
+    folder = plan.output / category.name
+    if not plan.again and (folder / MANIFEST_FILE).is_file():
+        return _skip(category, folder, plan)
+    data = load_category(category, plan.split)
+    tuned = read_tuned(folder)
+    parameters = {**(tuned["parameters"] if tuned else {}), **plan.overrides}
+    notes = data.notes
+    if tuned:
+        notes += (f"tuned values of {folder / TUNED_FILE} used: {describe(tuned['parameters'])}",)
+    result = train_and_keep(data, folder, plan, parameters, progress=progress)
+    return replace(result, notes=(*notes, *result.notes))
+
+
+def train_and_keep(
+    data: CategoryData,
+    folder: Path,
+    plan: RatingPlan,
+    parameters: Mapping[str, object],
+    *,
+    about: Mapping[str, Any] | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> CategoryResult:
+    """Fit on all but the test part, measure on that once, write the folder, note the run."""
+    started = time.perf_counter()
+    fitted = fit_and_test(data, plan, parameters, progress)
+    kept = {
+        "category": data.name,
+        "dataset_hash": data.dataset_hash,
+        "split": data.facts(),
+        "metrics": _metrics(fitted.evaluation),
+        "fit_seconds": round(fitted.fit_seconds, 3),
+        "evaluate_seconds": round(fitted.evaluate_seconds, 3),
+        "peak_memory_mb": peak_memory_mb(),
+        **(about or {}),
+    }
+    manifest = save_rating_artifact(
+        fitted.recommender,
+        folder,
+        learned_from=data.learned_from(type(fitted.recommender)),
+        user_mapping=data.user_mapping,
+        item_mapping=data.item_mapping,
+        item_names=data.item_names,
+        about=kept,
+    )
+    append_experiment(
+        plan.logs_dir,
+        {
+            "kind": "rating",
+            **{key: manifest[key] for key in ("recommender", "recipe", "facts")},
+            **kept,
+            "outcome": "kept",
+        },
+    )
+    logger.info("rating pipeline kept recommender=%s category=%s", plan.recommender, data.name)
+    figures = fitted.evaluation.figures() if fitted.evaluation else {}
+    caveat = fitted.recommender.caveat()
+    return CategoryResult(
+        data.name,
+        TRAINED,
+        asdict_of(fitted.recommender),
+        figures,
+        time.perf_counter() - started,
+        (caveat,) if caveat and figures else (),
+    )
+
+
+def fit_and_test(
+    data: CategoryData,
+    plan: RatingPlan,
+    parameters: Mapping[str, object],
+    progress: ProgressCallback = ignore_progress,
+) -> Fitted:
+    """Fit what is kept and measure it on the test part, where there is one."""
+    kind = rating_recommender_class(plan.recommender)
+    learned_from = data.learned_from(kind)
+    recommender = make_rating_recommender(plan.recommender, **parameters)
+    started = time.perf_counter()
+    recommender.fit(data.data_of(learned_from, kind), data.known_validation(), progress)
+    fitted_at = time.perf_counter()
+    evaluation = None
+    if len(data.split.test):
+        evaluation = evaluate_ratings(
+            recommender,
+            data.split.test,
+            train=learned_from,
+            relevant_at=plan.relevant_in(data.points_range),
+            strategy=data.split.strategy,
+        )
+    return Fitted(recommender, evaluation, fitted_at - started, time.perf_counter() - fitted_at)
+
+
+def read_tuned(folder: Path) -> dict[str, Any] | None:
+    """What `recsys tune` has chosen for a category, or None.
+
+    Raises:
+        ArtifactError: the file is there and cannot be read.
+    """
+    path = folder / TUNED_FILE
+    try:
+        tuned = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not JSON ({error}); remove it and tune again.") from error
+    if not isinstance(tuned, dict) or not isinstance(tuned.get("parameters"), dict):
+        raise ArtifactError(f"{path} names no parameters; remove it and tune again.")
+    return tuned
+
+
+def result_of_manifest(category: str, folder: Path, status: str, notes: tuple[str, ...]) -> CategoryResult:
+    """The figures of what is kept already."""
+    manifest = read_manifest(folder)
+    figures = manifest.get("metrics", {}).get("figures", {})
+    return CategoryResult(category, status, manifest["recipe"], figures, 0.0, notes)
+
+
+def write_results(results: Sequence[CategoryResult], path: Path) -> None:
+    """A CSV row a category that is kept: its parameters and its figures on the test part."""
+    rows = [
+        {"category": r.category, "status": r.status, **r.parameters, **_rounded(r.figures)}
+        for r in results
+        if r.status != FAILED
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names or ["category"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def describe(parameters: Mapping[str, object]) -> str:
+    """As a command line takes them."""
+    return " ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def asdict_of(recommender: RatingRecommender) -> dict[str, object]:
+    """Its hyper-parameters."""
+    return asdict(recommender.config)
+
+
+def _run_or_fail(
+    category: Category,
+    run: Callable[[Category, ProgressCallback], CategoryResult],
+    progress: ProgressCallback,
+) -> CategoryResult:
+    try:
+        return run(category, progress)
+    except Exception as error:
+        # One category must not cost a person the others; the log has where it came from.
+        logger.info("rating pipeline failed category=%s", category.name, exc_info=True)
+        return CategoryResult(category.name, FAILED, notes=(str(error) or repr(error),))
+
+
+def _skip(category: Category, folder: Path, plan: RatingPlan) -> CategoryResult:
+    notes: tuple[str, ...] = (f"{folder} exists; --again trains it anew",)
+    manifest = read_manifest(folder)
+    if manifest.get("recommender") != plan.recommender:
+        raise ArtifactError(
+            f"{folder} holds a {manifest.get('recommender')}, not a {plan.recommender}; "
+            "give another --output."
+        )
+    if manifest.get("dataset_hash") != hash_category(category):
+        notes = (f"{folder} exists but was trained on other data; --again trains it anew",)
+    return result_of_manifest(category.name, folder, SKIPPED, notes)
+
+
+def _metrics(evaluation: RatingEvaluation | None) -> dict[str, Any]:
+    if evaluation is None:
+        return {}
+    return {
+        "protocol": evaluation.protocol,
+        "figures": _rounded(evaluation.figures()),
+        "intervals": dict(evaluation.metrics),
+        "n_pairs": evaluation.n_pairs,
+        "n_unknown": evaluation.n_unknown,
+        "n_users": evaluation.n_users,
+    }
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in figures.items()}

@@ -1,0 +1,278 @@
+"""`recsys train svd`, `tune svd`, `recommend` and `inspect` as a person runs them."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.cli import main
+from recsys.commands import rating_pipelines
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.ratings import RatingBatch, load_ratings, save_ratings
+
+N_USERS, N_ITEMS = 40, 30
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("RECSYS_LOGS_DIR", str(tmp_path / "logs"))
+
+
+def write_tastes(folder: Path, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    users, items = np.nonzero(rng.random((N_USERS, N_ITEMS)) < 0.4)
+    points = np.where(users % 2 == items % 2, 5, 2) - rng.integers(0, 2, len(users))
+    batch = RatingBatch([f"u{u}" for u in users], [f"i{i}" for i in items], points.astype(np.float32))
+    films = Catalogue(tuple(CatalogueItem(f"i{i}", f"Film {i}") for i in range(N_ITEMS)))
+    save_ratings([batch], folder, catalogue=films)
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Two categories, and one whose files are not there."""
+    for seed, name in enumerate(("books", "games")):
+        write_tastes(tmp_path / "shop" / name, seed)
+    (tmp_path / "shop" / "empty").mkdir()
+    return tmp_path / "shop"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_categories_are_trained_each_into_a_folder_and_one_that_fails_does_not_stop_the_others(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "svd", "--data", str(shop), "--output", str(tmp_path / "out"), "--set", "factors=4"]
+
+    code, out, err = run(capsys, *command)
+
+    assert code == 1
+    status = {line.split()[0]: line.split()[1] for line in out.splitlines()[1:4]}
+    assert status == {"books": "trained", "empty": "failed", "games": "trained"}
+    assert f"empty: {shop}/empty/manifest.json does not exist; make the folder with `recsys import`" in out
+    assert "2 of 3 categories are there, 1 failed" in out
+    assert "accuracy: share of pairs predicted within 0.5" in out
+    assert "1 of 3 categories failed: empty" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["books", "games", "results.csv"]
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["category"], row["factors"]) for row in csv.DictReader(file)] == [
+            ("books", "4"),
+            ("games", "4"),
+        ]
+
+    before = (tmp_path / "out" / "books" / "manifest.json").read_bytes()
+    (shop / "empty").rmdir()
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert out.count(" skipped ") == 2
+    assert "exists; --again trains it anew" in out
+    assert (tmp_path / "out" / "books" / "manifest.json").read_bytes() == before
+
+    write_tastes(shop / "books", seed=9)
+    assert "was trained on other data" in run(capsys, *command)[1]
+    assert run(capsys, *command, "--again")[1].count(" trained ") == 2
+
+
+def test_training_uses_what_tuning_has_chosen(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    books = str(shop / "books")
+    assert run(capsys, "tune", "svd", "--data", books, "--grid", "factors=3")[0] == 0
+    _, out, _ = run(capsys, "train", "svd", "--data", books, "--again")
+    assert out.splitlines()[1].split()[:3] == ["books", "trained", "3"]
+    assert "tuned values of" in out
+    _, out, _ = run(capsys, "train", "svd", "--data", books, "--again", "--set", "factors=2")
+    assert out.splitlines()[1].split()[2] == "2"
+
+
+def test_tuning_shows_every_try_its_choice_and_one_test_and_draws_it(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tune", "svd", "--data", str(shop / "books"), "--output", str(tmp_path / "out")]
+    command += ["--grid", "factors=2,4,50"]
+
+    code, out, _ = run(capsys, *command)
+
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[1].split() == [
+        *("factors", "rmse", "mae", "accuracy"),
+        *(f"{name}@{k}" for name in ("ndcg", "recall", "map") for k in (10, 20, 50)),
+        *("fit", "s", "evaluate", "s"),
+    ]
+    assert [line.split()[0] for line in lines[2:4]] == ["2", "4"]
+    assert any(line.startswith("best ndcg@10: factors=") for line in lines)
+    assert any("the smallest within 2% of the best ndcg@10" in line for line in lines)
+    assert any(line.startswith("retrained, tested once: rmse") for line in lines)
+    assert "books: factors 50 left out: the matrix allows 29 at most" in out
+    pictures = ["books/tuning.png", "books/validation_against_test.png", "results.png"]
+    for picture in pictures:
+        assert (tmp_path / "out" / picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert not list((tmp_path / "out").rglob(".*"))
+
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert out.splitlines()[1].split()[1] == "loaded"
+    assert "tuned before: factors=" in out
+
+
+def test_a_user_gets_unrated_items_with_their_names_and_a_stranger_is_told_apart(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        capsys,
+        "train",
+        "svd",
+        "--data",
+        str(shop / "books"),
+        "--set",
+        "factors=2",
+        "--shares",
+        "0.8",
+        "0",
+        "0.2",
+    )
+    ask = ["recommend", "svd", "--category", "books", "--limit", "3", "--user"]
+
+    code, out, _ = run(capsys, *ask, "u1")
+
+    assert code == 0
+    header, *rows = out.splitlines()
+    assert header.split() == ["rank", "item", "name", "score", "points"]
+    offered = [row.split()[1] for row in rows]
+    assert len(offered) == 3
+    assert all(int(item[1:]) % 2 == 1 for item in offered)  # what people of this taste like
+    ratings = load_ratings(shop / "books")
+    artifact = json.loads((shop.parent / "models/rating/svd/books/manifest.json").read_text())
+    assert artifact["split"]["train"]["ratings"] < len(ratings.ratings)
+
+    code, out, _ = run(capsys, *ask, "nobody")
+    assert code == 0
+    assert len(out.splitlines()) == 5
+    assert out.splitlines()[-1].startswith("user nobody has no rating here: by item biases alone")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "svd", "--user", "u1", "--category", "toys"], "trained there: books"),
+        (["recommend", "svd", "--user", "u1", "--category", "../books"], "'../books' is no category"),
+        (["recommend", "svd", "--user", "u1", "--category", "books", "--limit", "0"], "ask for at least 1"),
+        (
+            ["recommend", "svd", "--user", "u1", "--category", "books", "--models", "no"],
+            "no/books/manifest.json",
+        ),
+        (["inspect", "svd", "--models", "nowhere"], "nowhere holds no trained category"),
+        (["inspect", "svd", "--category", "toys"], "toys/manifest.json does not exist"),
+        (["train", "svd", "--data", "nowhere"], "nowhere is not a folder"),
+        (["train", "svd", "--data", "BOOKS", "--set", "factors=0"], "svd.factors is 0"),
+        (["train", "svd", "--data", "BOOKS", "--set", "colour=red"], "svd has no colour"),
+        (["train", "svd", "--data", "BOOKS", "--clip"], "--clip needs --range"),
+        (["tune", "svd", "--data", "BOOKS", "--tolerance", "2"], "tolerance is 2.0"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    shop: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    run(capsys, "train", "svd", "--data", str(shop / "books"), "--set", "factors=2")
+    books = str(shop / "books")
+
+    code, _, err = run(capsys, *(books if argument == "BOOKS" else argument for argument in arguments))
+
+    assert code == 1
+    assert err.startswith("Error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--range", "2", "4"], "ratings lie outside 2 to 4"),
+        (["--shares", "0.5", "0.5", "0.5"], "three that add up to 1"),
+        (["--relevant-at", "9"], "no user has a liked item in the validation part"),
+    ],
+)
+def test_what_the_data_does_not_allow_is_told_in_the_table(
+    shop: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    code, out, _ = run(capsys, "tune", "svd", "--data", str(shop / "books"), "--grid", "factors=2", *options)
+    assert code == 1
+    assert out.splitlines()[1].split()[:2] == ["books", "failed"]
+    assert message in out
+
+
+def test_clipped_points_are_counted(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "train",
+        "svd",
+        "--data",
+        str(shop / "books"),
+        "--set",
+        "factors=2",
+        "--range",
+        "2",
+        "4",
+        "--clip",
+    ]
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert "ratings outside 2 to 4 clipped" in out
+
+
+def test_a_look_inside_shows_the_split_the_factors_the_errors_and_the_coverage(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "train", "svd", "--data", str(shop / "books"), "--set", "factors=4", "centre=biases")
+
+    code, out, _ = run(capsys, "inspect", "svd")
+
+    assert code == 0
+    for part in ("train", "validation", "test"):
+        assert any(line.split()[:1] == [part] and "sparsity" in line for line in out.splitlines())
+    assert "user_factors         40 x 4" in out
+    assert "item_factors         30 x 4" in out
+    learned, tested = (float(line.split()[1][:-1]) for line in out.splitlines() if line.startswith("  rmse"))
+    assert 0 < learned < tested
+    assert "40 of 40 users and 30 of 30 items had a rating in training" in out
+    assert "of the items stand in the first 10 of 40 users" in out
+
+
+def test_the_smoke_check_passes_what_is_whole_and_names_what_is_not(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "train", "svd", "--data", str(shop / "books"), str(shop / "games"), "--set", "factors=4")
+    code, out, _ = run(capsys, "inspect", "svd", "--all")
+    assert code == 0
+    assert out.splitlines()[:3] == ["category  outcome", "books        pass", "games        pass"]
+    assert out.splitlines()[-1] == "2 of 2 categories pass"
+
+    (tmp_path / "models" / "rating" / "svd" / "games" / "item_factors.npy").unlink()
+    code, out, err = run(capsys, "inspect", "svd", "--all")
+    assert code == 1
+    assert out.splitlines()[1:3] == ["books        pass", "games        FAIL"]
+    assert "item_factors.npy is missing" in out
+    assert "1 of 2 categories fail" in err
+
+
+def test_the_help_of_train_and_tune_names_the_pipelines(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("train", "tune"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        assert "Rating pipelines (svd, mf, feature_als)" in capsys.readouterr().out
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "svd", "--help"])
+        assert f"usage: recsys {command} svd" in capsys.readouterr().out
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    results = doctest.testmod(rating_pipelines)
+    assert (results.attempted, results.failed) == (1, 0)

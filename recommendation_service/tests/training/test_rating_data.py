@@ -1,0 +1,149 @@
+"""Rating folders as categories: found by name, checked, divided or taken as they come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.rating_splits import check_no_pair_shared
+from recsys.datasets.ratings import RatingBatch, save_ratings
+from recsys.errors import DataError
+from recsys.recommenders.svd import SVDRecommender
+from recsys.training.rating_data import (
+    Category,
+    SplitOptions,
+    find_categories,
+    hash_category,
+    load_category,
+)
+
+
+class OfFeatures(SVDRecommender):
+    uses_features: ClassVar[bool] = True
+
+
+class StopsEarly(SVDRecommender):
+    uses_validation: ClassVar[bool] = True
+
+
+def write(folder: Path, rows: list[tuple[str, str, float]], catalogue: Catalogue | None = None) -> Path:
+    users, items, points = (list(column) for column in zip(*rows, strict=True))
+    save_ratings([RatingBatch(users, items, points)], folder, catalogue=catalogue)
+    return folder
+
+
+def grid_of_ratings(n_users: int = 12, n_items: int = 10) -> list[tuple[str, str, float]]:
+    return [(f"u{u}", f"i{i}", float(1 + (u * i) % 5)) for u in range(n_users) for i in range(n_items)]
+
+
+def test_a_folder_of_ratings_is_a_category_and_one_of_folders_several(tmp_path: Path) -> None:
+    for name in ("books", "games"):
+        write(tmp_path / "all" / name, grid_of_ratings())
+    (tmp_path / "all" / ".hidden").mkdir()
+    write(tmp_path / "films", grid_of_ratings())
+
+    found = find_categories([tmp_path / "all", tmp_path / "films"])
+
+    assert [(one.name, one.folder.parent.name) for one in found][:2] == [("books", "all"), ("games", "all")]
+    assert found[2].name == "films"
+
+
+def test_a_folder_that_is_none_or_holds_nothing_is_named_with_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"{tmp_path}/nowhere is not a folder"):
+        find_categories([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty holds no ratings: looked for manifest.json and ratings"):
+        find_categories([tmp_path / "empty"])
+    write(tmp_path / "a" / "x", grid_of_ratings())
+    write(tmp_path / "b" / "x", grid_of_ratings())
+    with pytest.raises(DataError, match="Two folders are called x"):
+        find_categories([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_category_is_divided_and_nothing_is_lost(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", grid_of_ratings())
+
+    data = load_category(Category("films", folder), SplitOptions(seed=2))
+
+    split = data.split
+    check_no_pair_shared(split.train, split.validation, split.test)
+    assert len(split.train) + len(split.validation) + len(split.test) == 120
+    assert data.points_range == (1.0, 5.0)
+    assert data.notes == ()
+    assert data.dataset_hash == hash_category(Category("films", folder))
+    assert data.facts()["train"]["ratings"] == len(split.train)
+    assert data.facts()["train"]["sparsity"] == pytest.approx(1 - len(split.train) / 120, abs=0.02)
+
+
+def test_the_kept_fit_learns_from_validation_too_unless_it_stops_by_it(tmp_path: Path) -> None:
+    data = load_category(Category("films", write(tmp_path, grid_of_ratings())), SplitOptions())
+    assert len(data.learned_from(SVDRecommender)) == len(data.split.train) + len(data.split.validation)
+    assert data.learned_from(StopsEarly) is data.split.train
+
+
+def test_given_parts_are_taken_as_they_come_and_what_train_lacks_is_unknown(tmp_path: Path) -> None:
+    rows = grid_of_ratings()
+    write(tmp_path / "train", rows[:80])
+    write(tmp_path / "valid", [*rows[80:90], ("stranger", "i1", 3.0)])
+    write(tmp_path / "test", [("u0", "new", 5.0), *rows[90:95]])
+
+    (category,) = find_categories([tmp_path])
+    data = load_category(category, SplitOptions())
+
+    assert category.name == tmp_path.name
+    assert data.split.validation.user_index.tolist() == [-1] * 11  # u8 and the stranger are not in train
+    assert data.split.test.item_index.tolist()[:1] == [-1]
+    assert len(data.learned_from(SVDRecommender)) == 80
+    assert "as they came" in data.split.strategy
+    (tmp_path / "test").rename(tmp_path / "tset")
+    with pytest.raises(DataError, match="none called test"):
+        load_category(category, SplitOptions())
+
+
+def test_repeated_pairs_are_counted_and_points_clipped_only_when_asked(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", [*grid_of_ratings(), ("u0", "i0", 5.0), ("u1", "i1", 5.0)])
+
+    assert load_category(Category("films", folder), SplitOptions()).notes == (
+        "2 ratings of a pair rated again later left out: the latest counts",
+    )
+    narrow = SplitOptions(points_range=(2.0, 4.0))
+    data = load_category(Category("films", folder), narrow)
+    with pytest.raises(DataError, match="ratings lie outside 2 to 4 or are no number"):
+        data.data_of(data.split.train, SVDRecommender)
+
+    clipped = load_category(Category("films", folder), SplitOptions(points_range=(2.0, 4.0), clip=True))
+    assert clipped.data_of(clipped.split.train, SVDRecommender).range == (2.0, 4.0)
+    assert any("ratings outside 2 to 4 clipped" in note for note in clipped.notes)
+    points = np.concatenate([clipped.split.train.points, clipped.split.test.points])
+    assert (points.min(), points.max()) == (2.0, 4.0)
+
+
+def test_features_stand_in_index_order_without_ids(tmp_path: Path) -> None:
+    items = tuple(CatalogueItem(f"i{i}", f"Film {i}", tags=(f"t{i}",)) for i in reversed(range(9)))
+    folder = write(tmp_path / "films", grid_of_ratings(), Catalogue(items))
+    pq.write_table(pa.table({"id": ["u3", "u0"], "age": [30, 20]}), folder / "users.parquet")
+
+    data = load_category(Category("films", folder), SplitOptions())
+
+    assert data.item_names is not None
+    assert data.item_names[:2] == ("Film 0", "Film 1")
+    with_features = data.data_of(data.split.train, OfFeatures)
+    assert with_features.item_features is not None
+    assert with_features.user_features is not None
+    assert with_features.item_features["tags"].to_pylist()[:2] == [["t0"], ["t1"]]
+    assert with_features.item_features["tags"].to_pylist()[9] is None  # i9 is not in the catalogue
+    assert with_features.user_features["age"].to_pylist()[:4] == [20, None, None, 30]
+    assert "id" not in with_features.item_features.column_names
+    assert data.data_of(data.split.train, SVDRecommender).item_features is None
+
+
+def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", [("u0", "i0", 1.0)])
+    with pytest.raises(DataError, match="collect more ratings"):
+        load_category(Category("films", folder), SplitOptions())
