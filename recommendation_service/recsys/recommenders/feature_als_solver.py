@@ -205,7 +205,8 @@ def _note_worst(worst: _Worst, rows: Int64Array, systems: Float64Array, smallest
         if len(part) == 0:
             return
         eigenvalues = np.linalg.eigvalsh(systems[part])
-        conditions = eigenvalues[:, -1] / eigenvalues[:, 0]
+        # Where the penalty is the smallest eigenvalue, rounding must not find a smaller one.
+        conditions = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], smallest[part])
         largest = int(conditions.argmax())
         if conditions[largest] > worst.condition:
             worst.condition, worst.row = float(conditions[largest]), int(rows[part[largest]])
