@@ -1,0 +1,284 @@
+"""Explicit ALS with a mean, user and item biases and user and item features, which cannot explode.
+
+    r_ui ~ mu + b_u + b_i + x_u . y_i
+
+`feature_als_training` has the objective and why it falls at every half-step, `feature_als_solver` the
+solves and why none is ill conditioned, `features.feature_columns` what becomes of a table of features.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from recsys.config import SectionConfig
+from recsys.datasets.ratings import Ratings
+from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_columns import FeatureColumns
+from recsys.progress import ignore_progress
+from recsys.recommenders.base import load_array
+from recsys.recommenders.feature_als_solver import build_sides
+from recsys.recommenders.feature_als_training import ITEMS, USERS, Alternation, HalfStep
+from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
+from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array, ProgressCallback, ProgressReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+SIDES = ("user", "item")
+COLUMNS_FILE = "feature_columns.json"
+FACTORS, FEATURES, BIASES = "factors", "features", "biases"  # what an answer rests on
+
+
+@dataclass(frozen=True)
+class FeatureALSConfig(SectionConfig):
+    """Values: section feature_als of training_config.yaml."""
+
+    section: ClassVar[str] = "feature_als"
+    factors: int
+    regularization: float
+    bias_regularization: float
+    feature_regularization: float
+    iterations: int
+    max_norm: float | None
+    seed: int
+    user_columns: Mapping[str, str]
+    item_columns: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for name in ("factors", "iterations"):
+            self.require(getattr(self, name) >= 1, name, "1 or more")
+        for name in ("regularization", "bias_regularization", "feature_regularization"):
+            self.require(getattr(self, name) > 0, name, "above 0: it keeps every solve well conditioned")
+        self.require(self.max_norm is None or self.max_norm > 0, "max_norm", "above 0, or none")
+        self.require(self.seed >= 0, "seed", "0 or more")
+        for name in ("user_columns", "item_columns"):
+            self.require(isinstance(getattr(self, name), Mapping), name, "a mapping of column to kind")
+
+
+class FeatureALSRecommender(RatingRecommender):
+    """Factors and biases drawn towards what a row's features say.
+
+    `history` says of every half-step what it left behind: the objective, the worst row. A user or item
+    without ratings is answered by its features.
+    """
+
+    name: ClassVar[str] = "feature_als"
+
+    def __init__(self, config: FeatureALSConfig) -> None:
+        self.config: FeatureALSConfig = config
+        self.mean = 0.0
+        self.vectors: dict[str, Float32Array] = {}  # side -> (n, factors + 1), the bias last
+        self.weights: dict[str, Float32Array] = {}  # side -> (n_encoded, factors + 1)
+        self.columns: dict[str, FeatureColumns | None] = {}
+        self.has_features: dict[str, BoolArray] = {}
+        self.history: list[HalfStep] = []
+
+    def fit(
+        self,
+        data: RatingData,
+        validation: Ratings | None = None,
+        progress: ProgressCallback = ignore_progress,
+    ) -> Self:
+        """Learn factors, biases and feature weights; every report carries the objective and its health.
+
+        Args:
+            data: ratings, and a table of features a side where there is one; encodings are learned
+                from the rows that have a rating.
+            validation: not read; nothing stops early.
+            progress: facts: objective, rmse, condition, largest_norm.
+
+        Raises:
+            ConfigError: a column said to be of some kind is not there.
+            DataError: a feature is an id or cannot be encoded, or the result is not finite.
+        """
+        self.remember(data)
+        self.mean = float(data.ratings.points.mean(dtype=np.float64))
+        sides = build_sides(data.ratings, data.n_users, data.n_items, self.mean)
+        users = self._learn_columns("user", data.user_features, self.known_users)
+        items = self._learn_columns("item", data.item_features, self.known_items)
+        alternation = Alternation(*sides, users, items, self.config)
+
+        def report(step: HalfStep) -> None:
+            self.history.append(step)
+            health = ("objective", "rmse", "condition", "largest_norm")
+            facts = {name: float(getattr(step, name)) for name in health}
+            done = (step.iteration - (0 if step.step == "item features" else 0.5)) / self.config.iterations
+            progress(ProgressReport(f"iteration {step.iteration}: {step.step}", done, None, facts))
+
+        alternation.run(report)
+        for name, block in zip(SIDES, (alternation.users, alternation.items), strict=True):
+            self.weights[name] = block.weights.astype(np.float32)
+            rated = block.side.counts[:, None] > 0  # features are re-fitted after the rows: the latest prior
+            self.vectors[name] = np.where(rated, block.vectors, block.prior).astype(np.float32)
+        self._check_finite()
+        logger.info("feature_als fitted %s", self.health())
+        return self
+
+    def health(self) -> dict[str, Any]:
+        """The last objective and RMSE, and the largest condition numbers ever with their rows."""
+        facts: dict[str, Any] = {"objective": self.history[-1].objective, "rmse": self.history[-1].rmse}
+        for side, step in zip(SIDES, (USERS, ITEMS), strict=True):
+            worst = max((h for h in self.history if h.step == step), key=lambda h: h.condition)
+            last = [h for h in self.history if h.step == step][-1]
+            facts[f"largest_{side}_condition"] = worst.condition
+            facts[f"worst_{side}"] = worst.worst
+            facts[f"largest_{side}_norm"] = last.largest_norm
+            facts[f"{side}s_raised"] = last.n_raised
+        return facts
+
+    def predict(self, user_index: Int32Array, item_index: Int32Array) -> Float32Array:
+        """(n,) points for (n,) pairs, clipped to `range`.
+
+        An index of -1 (or outside) adds nothing; a row without ratings adds what its features say.
+        `rests_on` tells which.
+        """
+        self.check_fitted()
+        users, items = self._rows("user", user_index), self._rows("item", item_index)
+        points = np.einsum("nd,nd->n", users[:, :-1], items[:, :-1]) + users[:, -1] + items[:, -1]
+        return self.clip((points + np.float32(self.mean)).astype(np.float32))
+
+    def score_users(self, user_index: Int32Array) -> Float32Array:
+        """(n, n_items) predicted points, not clipped."""
+        self.check_fitted()
+        users, items = self._rows("user", user_index), self.vectors["item"]
+        scores: Float32Array = users[:, :-1] @ items[:, :-1].T + items[:, -1] + users[:, -1:]
+        return scores + np.float32(self.mean)
+
+    def rests_on(self, user_index: Int32Array, item_index: Int32Array) -> NDArray[np.str_]:
+        """(n,) what each answer rests on: "factors" (both sides rated), "features" or "biases".
+
+        "features": a side without ratings is placed by its features. "biases": a side adds nothing.
+        """
+        self.check_fitted()
+        known = self.is_known(user_index, item_index)
+        placed = self._is_placed("user", user_index, self.known_users)
+        placed &= self._is_placed("item", item_index, self.known_items)
+        return np.where(known, FACTORS, np.where(placed, FEATURES, BIASES))
+
+    def with_new(
+        self, *, user_features: pa.Table | None = None, item_features: pa.Table | None = None
+    ) -> Self:
+        """The same recommender with users or items appended that have no rating, placed by their features.
+
+        Raises:
+            DataError: it was trained without features of that side, or a table does not fit.
+        """
+        self.check_fitted()
+        grown = copy.copy(self)
+        grown.vectors, grown.has_features = dict(self.vectors), dict(self.has_features)
+        for side, table in zip(SIDES, (user_features, item_features), strict=True):
+            if table is None:
+                continue
+            columns = self.columns[side]
+            if columns is None:
+                raise DataError(
+                    f"This feature_als was trained without {side} features, so new {side}s cannot be placed "
+                    "by theirs; train again with a table of them, or ask with index -1."
+                )
+            encoded = columns.encode(table)
+            placed = (encoded @ self.weights[side]).astype(np.float32)
+            grown.vectors[side] = np.vstack((self.vectors[side], placed))
+            grown.has_features[side] = np.append(self.has_features[side], np.any(encoded != 0, axis=1))
+        grown.known_users = _grow(self.known_users, len(grown.vectors["user"]))
+        grown.known_items = _grow(self.known_items, len(grown.vectors["item"]))
+        grown.n_users, grown.n_items = len(grown.known_users), len(grown.known_items)
+        return grown
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the arrays and the encoding; returns facts for the manifest."""
+        facts = super().save(folder)
+        encodings = {side: None if c is None else c.as_json() for side, c in self.columns.items()}
+        (folder / COLUMNS_FILE).write_text(
+            json.dumps(encodings, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
+        for side in SIDES:
+            np.save(folder / f"{side}_vectors.npy", self.vectors[side])
+            np.save(folder / f"{side}_feature_weights.npy", self.weights[side])
+            np.save(folder / f"{side}_has_features.npy", self.has_features[side])
+        history = [asdict(step) for step in self.history]
+        return {**facts, "mean": self.mean, "health": self.health(), "history": history}
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: a file is missing or damaged, or they do not fit together.
+        """
+        manifest = read_manifest(folder)
+        recommender = cls(FeatureALSConfig.from_mapping(manifest["recipe"], source=str(folder)))
+        recommender.recall(folder, manifest)
+        width = recommender.config.factors + 1
+        try:
+            recommender.mean = float(manifest["facts"]["mean"])
+            recommender.history = [HalfStep(**step) for step in manifest["facts"]["history"]]
+            encodings = json.loads((folder / COLUMNS_FILE).read_text(encoding="utf-8"))
+            stored = {side: encodings[side] for side in SIDES}
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{folder} does not hold a whole feature_als ({error!r}); train again."
+            ) from error
+        for side, rows in zip(SIDES, (recommender.n_users, recommender.n_items), strict=True):
+            columns = None if stored[side] is None else FeatureColumns.from_json(stored[side])
+            recommender.columns[side] = columns
+            encoded = 0 if columns is None else len(columns.names)
+            recommender.vectors[side] = _load(folder / f"{side}_vectors.npy", (rows, width))
+            recommender.weights[side] = _load(folder / f"{side}_feature_weights.npy", (encoded, width))
+            recommender.has_features[side] = _load(folder / f"{side}_has_features.npy", (rows,), kinds="b")
+        return recommender
+
+    def _learn_columns(self, side: str, table: pa.Table | None, known: BoolArray) -> Float64Array:
+        """(n, n_encoded) features of every row, encoded as the rated rows say."""
+        self.columns[side] = None
+        self.has_features[side] = np.zeros(len(known), np.bool_)
+        if table is None:
+            return np.empty((len(known), 0))
+        kinds = self.config.user_columns if side == "user" else self.config.item_columns
+        columns = FeatureColumns.fit(table.filter(known), owner=side, kinds=kinds)
+        for name, why in columns.dropped.items():
+            logger.warning("feature_als leaves the %s feature %s out: %s", side, name, why)
+        encoded = columns.encode(table)
+        self.columns[side], self.has_features[side] = columns, np.any(encoded != 0, axis=1)
+        return encoded
+
+    def _rows(self, side: str, index: Int32Array) -> Float32Array:
+        vectors = self.vectors[side]
+        inside = (index >= 0) & (index < len(vectors))
+        rows = np.zeros((len(index), vectors.shape[1]), np.float32)
+        rows[inside] = vectors[index[inside]]
+        return rows
+
+    def _is_placed(self, side: str, index: Int32Array, known: BoolArray) -> BoolArray:
+        placed: BoolArray = (index >= 0) & (index < len(known))
+        placed[placed] = (known | self.has_features[side])[index[placed]]
+        return placed
+
+    def _check_finite(self) -> None:
+        for side in SIDES:
+            if not np.isfinite(self.vectors[side]).all():
+                raise DataError(
+                    f"The {side} vectors of feature_als are not finite; the points are too large to square: "
+                    "give them on a smaller scale."
+                )
+
+
+def _grow(known: BoolArray, size: int) -> BoolArray:
+    return np.append(known, np.zeros(size - len(known), np.bool_))
+
+
+def _load(path: Path, shape: tuple[int, ...], kinds: str = "f") -> NDArray[Any]:
+    array = load_array(path, kinds=kinds)
+    if array.shape != shape:
+        raise ArtifactError(f"{path} has the shape {array.shape}, not {shape}; train again.")
+    return array
