@@ -74,6 +74,7 @@ class FeatureALSRecommender(RatingRecommender):
     """
 
     name: ClassVar[str] = "feature_als"
+    uses_features: ClassVar[bool] = True
 
     def __init__(self, config: FeatureALSConfig) -> None:
         self.config: FeatureALSConfig = config

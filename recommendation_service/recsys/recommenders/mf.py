@@ -167,6 +167,7 @@ class MFRecommender(RatingRecommender):
     """
 
     name: ClassVar[str] = "mf"
+    uses_validation: ClassVar[bool] = True
 
     def __init__(self, config: MFConfig | None = None) -> None:
         self.config: MFConfig = config or MFConfig.default()
