@@ -31,7 +31,8 @@ from recsys.types import Float32Array, Int32Array
 
 PARTS = (("train",), ("valid", "validation"), ("test",))
 USERS_FILE = "users.parquet"
-IDS = ("id", "owner_id")  # never a feature
+# Never a feature: ids, and texts that nearly every item has its own of.
+NO_FEATURES = ("id", "owner_id", "name", "short_description", "long_description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,11 @@ def _read_features(path: Path, mapping: IdMap) -> Any:
     if "id" not in table.column_names:
         raise DataError(f"{path} has no column id; name the rows by it.")
     rows = pc.index_in(pa.array(mapping.ids, pa.string()), table["id"].combine_chunks())
-    return table.drop_columns([name for name in IDS if name in table.column_names]).take(rows)
+    table = table.drop_columns([name for name in NO_FEATURES if name in table.column_names]).take(rows)
+    for position, field in enumerate(table.schema):
+        if pa.types.is_temporal(field.type):
+            table = table.set_column(position, field.name, pc.year(table[field.name]))
+    return table
 
 
 def _part_facts(ratings: Ratings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.id_map import IdMap
 from recsys.datasets.rating_splits import check_no_pair_shared
 from recsys.datasets.ratings import RatingBatch, save_ratings
 from recsys.errors import DataError
@@ -18,6 +19,7 @@ from recsys.recommenders.svd import SVDRecommender
 from recsys.training.rating_data import (
     Category,
     SplitOptions,
+    _read_features,
     find_categories,
     hash_category,
     load_category,
@@ -147,3 +149,23 @@ def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "films", [("u0", "i0", 1.0)])
     with pytest.raises(DataError, match="collect more ratings"):
         load_category(Category("films", folder), SplitOptions())
+
+
+def test_features_are_years_and_no_ids_or_texts(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.parquet"
+    rows = {
+        "id": ["a", "b"],
+        "owner_id": ["x", "y"],
+        "name": ["A", "B"],
+        "tags": [["t"], []],
+        "created_at": pa.array([0, 10**9], pa.timestamp("s", tz="UTC")),
+    }
+    pq.write_table(pa.table(rows), path)
+
+    features = _read_features(path, IdMap(["b", "unknown", "a"]))
+
+    assert features.to_pylist() == [
+        {"tags": [], "created_at": 2001},
+        {"tags": None, "created_at": None},
+        {"tags": ["t"], "created_at": 1970},
+    ]
