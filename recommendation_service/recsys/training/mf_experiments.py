@@ -1,0 +1,265 @@
+"""An experiment log of mf as data: a change a step, what was lost, what that says; a table and pictures.
+
+Two logs are here. TUNING_STEPS start from a plain model on points of which many are 0 for "no rating
+given" and end at a tuned one. SCALE_STEPS take one configuration from a part of the ratings to all of
+them, and then give it capacity; a fourth step changes the decay alone, to tell the two apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.datasets.rating_splits import GLOBAL, split_ratings, take_ratings
+from recsys.datasets.ratings import Ratings
+from recsys.errors import DataError
+from recsys.progress import StagedProgress, ignore_progress
+from recsys.recommenders.mf import EpochLoss, MFConfig, MFRecommender
+from recsys.recommenders.rating_base import RatingData
+from recsys.types import Float32Array, ProgressCallback
+
+SHARES = (0.8, 0.2, 0.0)
+LOW_POINT, HIGH_POINT = 1.0, 10.0
+OVERFIT_GAP = 1.5  # validation loss over train loss from which a step is told to overfit
+SAME = 0.02  # losses nearer than this share are told to be the same
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change. `parameters` hold from this step on; `drops_zeros` and `sample` are of this step's data."""
+
+    change: str
+    parameters: Mapping[str, object]
+    drops_zeros: bool = True
+    sample: int | None = None
+    shown: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A step and what came of it; losses are mean squared errors of the epoch that was kept."""
+
+    number: int
+    change: str
+    config: MFConfig
+    n_ratings: int
+    train_loss: float
+    validation_loss: float
+    best_epoch: int
+    curve: tuple[EpochLoss, ...]
+    seconds: float
+    observation: str
+
+    def record(self) -> dict[str, Any]:
+        """What a line of the experiments log holds of it."""
+        return {
+            "recommender": "mf",
+            "kind": "mf_experiments",
+            "step": self.number,
+            "change": self.change,
+            "n_ratings": self.n_ratings,
+            "train_loss": self.train_loss,
+            "validation_loss": self.validation_loss,
+            "best_epoch": self.best_epoch,
+            "epochs": len(self.curve),
+            "observation": self.observation,
+        }
+
+
+# Without a patience to stop it each step trains to its end, so that a picture shows what follows.
+_PLAIN = {
+    "factors": 50, "epochs": 20, "patience": 1000, "batch_size": 512, "learning_rate": 0.005,
+    "last_rate": 1.0, "weight_decay": 0.0, "bias_decay": 0.0, "decay_power": 0.0, "dropout": 0.0,
+    "output": "linear", "start": "normal", "history": False,
+}  # fmt: skip
+
+
+def _decay(value: float) -> dict[str, object]:
+    """As torch's weight_decay: of every parameter, the biases among them."""
+    return {"weight_decay": value, "bias_decay": value}
+
+
+TUNING_STEPS: tuple[Step, ...] = (
+    Step("Baseline: normal start, linear output, no regularization", _PLAIN, drops_zeros=False, shown=True),
+    Step("L2: weight decay 1e-5", _decay(1e-5), drops_zeros=False),
+    Step("Xavier start, sigmoid output", {"start": "xavier", "output": "sigmoid"}, drops_zeros=False),
+    Step("25 factors, weight decay 1e-3", {"factors": 25, **_decay(1e-3)}, drops_zeros=False),
+    Step("Zeros dropped: they say that no rating was given", {}, shown=True),
+    Step("40 factors, weight decay 1e-4, dropout 20 %", {"factors": 40, **_decay(1e-4), "dropout": 0.2}),
+    Step("30 epochs, batches of 256", {"epochs": 30, "batch_size": 256}),
+    Step("Final: 50 factors", {"factors": 50}, shown=True),
+)
+
+
+def scale_steps(sample: int) -> tuple[Step, ...]:
+    """A part of the ratings, all of them, more capacity with less regularization, and the latter alone."""
+    return (
+        Step(
+            f"A part of {sample:,}: 50 factors, dropout 20 %, decay 1e-4",
+            {
+                **_PLAIN, "start": "xavier", "output": "sigmoid", "batch_size": 8192, "epochs": 10,
+                "learning_rate": 0.002, "last_rate": 0.1, "dropout": 0.2, **_decay(1e-4),
+            },
+            sample=sample,
+            shown=True,
+        ),
+        Step("All ratings, the same", {}, shown=True),
+        Step(
+            "128 factors, dropout 5 %, decay 1e-5",
+            {"factors": 128, "dropout": 0.05, **_decay(1e-5)},
+            shown=True,
+        ),
+        Step("50 factors, dropout 5 %, decay 1e-5: the regularization alone", {"factors": 50}, shown=True),
+    )  # fmt: skip
+
+
+def run_steps(
+    ratings: Ratings,
+    shape: tuple[int, int],
+    steps: Sequence[Step],
+    *,
+    points_range: tuple[float, float],
+    seed: int = 0,
+    progress: ProgressCallback = ignore_progress,
+    told: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Train each step on the same 80 %, its loss measured on the other 20 %.
+
+    Args:
+        ratings: points in `points_range`, and 0 where no rating was given.
+        shape: (n_users, n_items).
+        steps: parameters of one step hold for those after it.
+        points_range: of the points that are ratings; where zeros are kept the range starts at 0.
+        seed: of the split, the samples and every training.
+        progress: told how far all of it is.
+        told: called with each result as soon as it is there.
+
+    Raises:
+        DataError: a part of a step is empty.
+    """
+    split = split_ratings(ratings, SHARES, seed, by=GLOBAL)
+    stages = StagedProgress(progress, {str(n): 1.0 for n in range(len(steps))})
+    parameters: dict[str, object] = {"seed": seed}
+    results: list[Result] = []
+    for number, step in enumerate(steps, start=1):
+        parameters.update(step.parameters)
+        train, held_back = (_part(part, step, seed) for part in (split.train, split.validation))
+        low = points_range[0] if step.drops_zeros else min(0.0, points_range[0])
+        data = RatingData(train, *shape, (low, points_range[1]))
+        config = MFConfig.default(**parameters)
+        started = time.perf_counter()
+        fitted = MFRecommender(config).fit(data, held_back, stages.within(str(number - 1)))
+        result = _result(number, step, fitted, len(train), time.perf_counter() - started)
+        results.append(replace(result, observation=observe(result, results[-1] if results else None)))
+        told(results[-1])
+    return results
+
+
+def observe(result: Result, before: Result | None) -> str:
+    """What the losses say, in words made from them alone."""
+    validation, train = result.validation_loss, result.train_loss
+    words = []
+    if before is not None:
+        change = validation / before.validation_loss - 1
+        if abs(change) < SAME:
+            words.append("validation loss as before")
+        else:
+            words.append(f"validation loss {abs(change):.0%} {'lower' if change < 0 else 'higher'}")
+    gap = validation / max(train, 1e-9)
+    words.append(f"{gap:.1f} times the train loss" + (": it overfits" if gap > OVERFIT_GAP else ""))
+    last = result.curve[-1].validation or 0.0
+    if result.best_epoch < len(result.curve) and last > validation * (1 + SAME):
+        words.append(f"best in epoch {result.best_epoch}, {last / validation - 1:.0%} worse by the last")
+    elif result.best_epoch == len(result.curve):
+        words.append("still falling in the last epoch")
+    return "; ".join(words)
+
+
+def to_markdown(results: Sequence[Result]) -> str:
+    """The log as a table."""
+    lines = [
+        "| step | change | ratings | train loss | validation loss | epoch | observation |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {one.number} | {one.change} | {one.n_ratings:,} "
+        f"| {one.train_loss:.4f} | {one.validation_loss:.4f} "
+        f"| {one.best_epoch} of {len(one.curve)} | {one.observation} |"
+        for one in results
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Path) -> None:
+    """Train and validation loss an epoch, the epoch that was kept marked; a small PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    epochs = [point.epoch for point in curve]
+    axes.plot(epochs, [point.train for point in curve], marker=".", color="#1b6ca8", label="train")
+    held_back = [point.validation for point in curve if point.validation is not None]
+    if held_back:
+        axes.plot(epochs, held_back, marker=".", color="#d1751f", label="validation")
+        axes.axvline(best_epoch, color="#999999", linestyle="--", linewidth=1, label="kept")
+    axes.set(title=title, xlabel="epoch", ylabel="mean squared error")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+
+
+def generate_with_zeros(
+    *, n_users: int = 6_000, n_items: int = 8_000, n_ratings: int = 250_000, zeros: float = 0.6, seed: int = 0
+) -> tuple[Ratings, float]:
+    """Points from 1 to 10, many of them 0 for "no rating given", and the least loss there is on the others.
+
+    The truth: 7 + biases of users (spread 0.9) and items (0.6) + vectors of 4 factors whose product has a
+    spread of 0.8 + noise of 1.4, rounded and cut to 1 to 10. Items are drawn by a power law, users too.
+    Which pairs are 0 says nothing about the points.
+
+    Returns:
+        The ratings, each pair once, and the mean squared error of the truth itself on the points above 0.
+    """
+    rng = np.random.default_rng(seed)
+    users = (n_users * rng.random(n_ratings) ** 1.5).astype(np.int32)
+    items = (n_items * rng.random(n_ratings) ** 2.5).astype(np.int32)
+    keys = np.unique(users.astype(np.int64) * n_items + items)
+    users, items = (part.astype(np.int32) for part in np.divmod(keys, n_items))
+    tastes, kinds = (rng.normal(0, 1, (n, 4)) for n in (n_users, n_items))
+    true = 7 + rng.normal(0, 0.9, n_users)[users] + rng.normal(0, 0.6, n_items)[items]
+    true += 0.8 / 2 * np.einsum("nf,nf->n", tastes[users], kinds[items])
+    noisy = true + rng.normal(0, 1.4, len(keys))
+    points: Float32Array = np.clip(np.round(noisy), LOW_POINT, HIGH_POINT).astype(np.float32)
+    is_zero = rng.random(len(keys)) < zeros
+    errors = np.clip(true, LOW_POINT, HIGH_POINT)[~is_zero] - points[~is_zero]
+    points[is_zero] = 0
+    return Ratings(users, items, points, None), float(np.square(errors).mean())
+
+
+def _part(ratings: Ratings, step: Step, seed: int) -> Ratings:
+    part = take_ratings(ratings, ratings.points != 0) if step.drops_zeros else ratings
+    if step.sample is not None and step.sample < len(part):
+        rows = np.random.default_rng(seed).choice(len(part), step.sample, replace=False)
+        part = take_ratings(part, np.sort(rows))
+    if len(part) == 0:
+        raise DataError(
+            f"{step.change}: no ratings are left; all of them are 0. Import ratings that are not."
+        )
+    return part
+
+
+def _result(number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float) -> Result:
+    best = fitted.curve[fitted.best_epoch - 1]
+    return Result(
+        *(number, step.change, fitted.config, n_ratings, best.train, best.validation or 0.0),
+        *(fitted.best_epoch, fitted.curve, seconds, ""),
+    )
