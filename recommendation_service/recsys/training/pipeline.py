@@ -54,6 +54,8 @@ Curve = list[dict[str, float]]  # a point an epoch
 # Told the evaluations and the learning curves by recommender.
 OnLearned = Callable[[Mapping[str, Evaluation], Mapping[str, Curve]], None]
 
+CUTOFFS = (10, 20, 50)  # of the figures in a manifest, beside k
+IMPROVEMENT = "improvement_over_popularity_percent"  # in the metrics of a manifest, by metric
 COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
 CHOOSING = "choosing on a validation part"
@@ -375,7 +377,12 @@ def _measure(
         fitting = stages.within(f"fitting {name} to measure it")
         fitted[name] = fit_one(name, split.train, overrides, fitted, fitting)
         evaluations[name] = evaluate(
-            fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
+            fitted[name],
+            split,
+            k=plan.k,
+            cutoffs=CUTOFFS,
+            seed=plan.seed,
+            progress=stages.within(f"evaluating {name}"),
         )
         ranges[name] = score_range_of(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
         logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
@@ -403,6 +410,8 @@ def _train(
             metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
             lead = lead_over_baseline(evaluations[name], evaluations[BASELINE])
             metrics |= {LEAD: lead} if lead and name != BASELINE else {}
+            if name != BASELINE:
+                metrics[IMPROVEMENT] = evaluations[name].improvement_over(evaluations[BASELINE])
         trained.append(
             Trained(
                 fitted[name],
