@@ -89,7 +89,7 @@ def _improvements(evaluations: Mapping[str, Evaluation], judged: str, metric: st
         if name != BASELINE:
             own = evaluation.per_user[metric][answered]
             lift = in_per_cent(paired_difference_interval(own, popular, seed=0, relative=True))
-            lines.append(f"{name} above popularity in {metric}: {_per_cent(lift)}")
+            lines.append(f"Above popularity in {metric}: {name} {_per_cent(lift)}")
     return lines
 
 

@@ -62,6 +62,8 @@ Curve = list[dict[str, float]]  # a point an epoch
 # Told the evaluations and the learning curves by recommender.
 OnLearned = Callable[[Mapping[str, Evaluation], Mapping[str, Curve]], None]
 
+CUTOFFS = (10, 20, 50)  # of the figures in a manifest, beside k
+IMPROVEMENT = "improvement_over_popularity_percent"  # in the metrics of a manifest, by metric
 COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
 CHOOSING = "choosing on a validation part"
@@ -437,7 +439,12 @@ def _measure(
         fitting = stages.within(f"fitting {name} to measure it")
         fitted[name] = fit_one(name, split.train, overrides, fitted, fitting, prepare)
         evaluations[name] = evaluate(
-            fitted[name], split, k=plan.k, seed=plan.seed, progress=stages.within(f"evaluating {name}")
+            fitted[name],
+            split,
+            k=plan.k,
+            cutoffs=CUTOFFS,
+            seed=plan.seed,
+            progress=stages.within(f"evaluating {name}"),
         )
         cold = cold_item_figures(fitted[name], split, overrides, k=plan.k, seed=plan.seed)
         cold_items |= {name: cold} if cold is not None else {}
@@ -471,6 +478,8 @@ def _train(
             lead = lead_over_baseline(evaluations[name], evaluations[BASELINE])
             metrics |= {LEAD: lead} if lead and name != BASELINE else {}
             metrics |= {"cold_items": cold_items[name]} if name in cold_items else {}
+            if name != BASELINE:
+                metrics[IMPROVEMENT] = evaluations[name].improvement_over(evaluations[BASELINE])
         trained.append(
             Trained(
                 fitted[name],

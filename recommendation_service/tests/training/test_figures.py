@@ -54,5 +54,5 @@ def test_each_is_told_how_far_it_is_above_popularity_over_the_same_users(world: 
 
     answered = evaluations["als"].answered
     means = [one.per_user["ndcg@10"][answered].mean() for one in evaluations.values()]
-    assert f"als above popularity in ndcg@10: {100 * (means[1] / means[0] - 1):+.1f} % (" in text
-    assert "above popularity" not in format_figures({"als": evaluations["als"]}, "als", 10)
+    assert f"Above popularity in ndcg@10: als {100 * (means[1] / means[0] - 1):+.1f} % (" in text
+    assert "Above popularity" not in format_figures({"als": evaluations["als"]}, "als", 10)

@@ -64,6 +64,11 @@ def test_what_was_measured_stands_in_the_manifest(
         == manifest.recommenders["popularity"].metrics["metrics"]["ndcg@10"]
     )
     assert als.score_range["std"] > 0
+    assert {"recall@20", "recall@50"} <= set(als.metrics["other_cutoffs"]["metrics"])
+    assert {"coverage@10", "novelty@20", "popularity_bias@50"} <= set(als.metrics["lists"])
+    assert set(als.metrics["by_item_popularity"]) == {"head", "mid", "tail"}
+    better = als.metrics["improvement_over_popularity_percent"]["ndcg@20"]
+    assert better["low"] <= better["mean"] <= better["high"]
 
 
 def test_the_published_model_is_refit_on_all_acts(
