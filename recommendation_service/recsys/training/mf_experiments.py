@@ -199,6 +199,7 @@ def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Pa
     """Train and validation loss an epoch, the epoch that was kept marked; a small PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -211,6 +212,7 @@ def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Pa
         axes.axvline(best_epoch, color="#999999", linestyle="--", linewidth=1, label="kept")
     axes.set(title=title, xlabel="epoch", ylabel="mean squared error")
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
