@@ -26,7 +26,7 @@ from recsys.engines.start import Start
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
-from recsys.recommenders.early_stopping import check_validation, validation_metric
+from recsys.recommenders.early_stopping import check_validation, validation_auc, validation_metric
 from recsys.recommenders.sampling import KINDS, STRATEGIES, NegativePools, shares_of
 from recsys.types import (
     Float32Array,
@@ -62,6 +62,7 @@ class BPRConfig(SectionConfig):
     explicit_share: float
     implicit_share: float
     n_popular: int
+    track_auc: bool
     seed: int
 
     def __post_init__(self) -> None:
@@ -207,6 +208,8 @@ class BPRRecommender(VectorRecommender):
                 self.best_epoch = epoch if validation is None else self.best_epoch
                 continue
             point["recall"] = validation_metric(self, validation, "recall", VALIDATION_K, self.config.seed)
+            if self.config.track_auc:
+                point["auc"] = validation_auc(self, validation, self.config.seed)
             if best is None or point["recall"] > best[0]:
                 best = point["recall"], self._copied()
                 self.best_epoch = epoch

@@ -12,6 +12,7 @@ from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError, DataError
+from recsys.metrics.pairwise import area_under_curve
 from recsys.recommenders import bpr as module
 from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.bpr_kernel import run_epoch
@@ -142,6 +143,35 @@ def test_it_stops_when_recall_no_longer_rises_and_keeps_the_best(two_circles: Da
     assert max(looks) == bpr.best_epoch + 4
     again = BPRRecommender(replace(config, epochs=bpr.best_epoch)).fit(validation.train)
     np.testing.assert_array_equal(again.item_factors, bpr.item_factors)
+
+
+def test_a_look_measures_the_area_under_the_curve_on_request(two_circles: Dataset) -> None:
+    validation = split_random(two_circles, 0.2, seed=3)
+    config = BPRConfig.default(factors=4, epochs=20, check_every=2, patience=5, track_auc=True)
+
+    bpr = BPRRecommender(config).fit_early_stopping(validation)
+
+    looks = [point for point in bpr.learning_curve if "recall" in point]
+    assert all(0 <= point["auc"] <= 1 for point in looks)
+    assert looks[0]["auc"] < max(point["auc"] for point in looks)
+    best = next(point for point in looks if point["epoch"] == bpr.best_epoch)
+    scores = bpr.user_factors @ bpr.item_factors.T
+    areas = area_under_curve(scores, validation.test, validation.train.user_items)
+    assert best["auc"] == pytest.approx(np.nanmean(areas), abs=1e-5)
+    without = BPRRecommender(replace(config, track_auc=False)).fit_early_stopping(validation)
+    assert not any("auc" in point for point in without.learning_curve)
+    np.testing.assert_array_equal(without.item_factors, bpr.item_factors)
+
+
+@pytest.mark.parametrize("negatives", ["hard_mixed", "popularity", "uniform"])
+def test_a_seed_gives_the_same_bits(two_circles: Dataset, negatives: str) -> None:
+    config = BPRConfig.default(factors=4, epochs=5, n_popular=4, negatives=negatives)
+    one, same = (BPRRecommender(config).fit(two_circles) for _ in range(2))
+    other = BPRRecommender(replace(config, seed=config.seed + 1)).fit(two_circles)
+
+    assert one.item_factors.tobytes() == same.item_factors.tobytes()
+    assert one.user_factors.tobytes() == same.user_factors.tobytes()
+    assert one.item_factors.tobytes() != other.item_factors.tobytes()
 
 
 def test_a_trained_history_has_its_trained_vector_in_any_order(two_circles: Dataset) -> None:
