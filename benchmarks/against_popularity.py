@@ -135,19 +135,21 @@ def hold_back(dataset: Dataset, share: float) -> Split:
 def read_ml_100k(folder: Path, at_least: int) -> Dataset:
     """Films with this many stars or more, each as 1."""
     table = np.loadtxt(folder / "u.data", dtype=np.int64)
-    return _dataset(table[table[:, 2] >= at_least, :2])
+    return dataset_of_pairs(table[table[:, 2] >= at_least, :2])
 
 
 def read_lastfm_2k(folder: Path) -> Dataset:
     """Artists listened to, each as 1."""
-    return _dataset(np.loadtxt(folder / "user_artists.dat", dtype=np.int64)[:, :2])
+    return dataset_of_pairs(np.loadtxt(folder / "user_artists.dat", dtype=np.int64)[:, :2])
 
 
-def _dataset(pairs: np.ndarray) -> Dataset:
+def dataset_of_pairs(pairs: np.ndarray, weights: np.ndarray | None = None) -> Dataset:
+    """(n, 2) ids of user and item; each pair weighs 1, or its own of (n,) `weights` and then comes once."""
     (user_ids, users), (item_ids, items) = (np.unique(side, return_inverse=True) for side in pairs.T)
-    ones = np.ones(len(pairs), np.float32)
-    matrix = csr_matrix((ones, (users, items)), (len(user_ids), len(item_ids)))
-    matrix.data[:] = 1.0  # a pair that comes twice is one
+    cells = np.ones(len(pairs), np.float32) if weights is None else weights.astype(np.float32)
+    matrix = csr_matrix((cells, (users, items)), (len(user_ids), len(item_ids)))
+    if weights is None:
+        matrix.data[:] = 1.0  # a pair that comes twice is one
     return Dataset(matrix, IdMap(map(str, user_ids.tolist())), IdMap(map(str, item_ids.tolist())))
 
 
