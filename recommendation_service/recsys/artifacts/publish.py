@@ -54,6 +54,7 @@ class Trained:
     metrics: dict[str, Any] = field(default_factory=dict)
     score_range: dict[str, Any] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)  # on a validation part, and how
+    text_start: dict[str, Any] = field(default_factory=dict)  # options, where it was told to start from texts
 
 
 def publish_release(
@@ -180,7 +181,11 @@ def _write_recommender(folder: Path, dataset: Dataset, one: Trained) -> Recommen
         metrics=one.metrics,
         score_range=one.score_range,
         golden=_golden_query(one.recommender, dataset),
-        facts={**recommender_facts, **({"chosen": one.chosen} if one.chosen else {})},
+        facts={
+            **recommender_facts,
+            **({"chosen": one.chosen} if one.chosen else {}),
+            **({"text_start": one.text_start} if one.text_start else {}),
+        },
         files=sorted(_names(folder) - before),
         seconds=one.seconds,
         peak_memory_mb=one.peak_memory_mb,

@@ -6,7 +6,7 @@ Shared by als and bpr; the options stand in training_config.yaml, section `text_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 
 NO_VECTORS, TFIDF, MINILM = "none", "tfidf", "minilm"
+AT_RANDOM: Mapping[str, object] = {"vectors": NO_VECTORS, "keep_near": False}  # options of no text start
 STARTED = (ALSRecommender.name, BPRRecommender.name)
 
 
@@ -73,6 +74,14 @@ def start_from_text(
     return recommender
 
 
+def text_start_options(name: str, overrides: Mapping[str, object]) -> dict[str, object]:
+    """The options by which `start_from_text` starts the recommender of this name; empty where it does not."""
+    if name not in STARTED:
+        return {}
+    config = TextStartConfig.default(**overrides)
+    return {} if config.vectors == NO_VECTORS else asdict(config)
+
+
 def make_start(dataset: Dataset, recommender: ALSConfig | BPRConfig, config: TextStartConfig) -> Start:
     """Item factors of the dataset's mapping, projected from vectors of the items.
 
@@ -100,16 +109,10 @@ def make_start(dataset: Dataset, recommender: ALSConfig | BPRConfig, config: Tex
         length=config.length,
         seed=recommender.seed,
     )
-    facts = {
-        **vector_facts(made, has_vector.mean()),
-        **projected.facts,
-        "freeze_items_first": config.freeze_items_first,
-        "near_ridge": config.near_ridge if config.keep_near else None,
-    }
     return Start(
         projected.vectors,
         freeze_items_first=config.freeze_items_first,
-        facts=facts,
+        facts={**vector_facts(made, has_vector.mean()), **projected.facts},
         features=vectors if config.keep_near else None,
         features_ridge=config.near_ridge,
     )

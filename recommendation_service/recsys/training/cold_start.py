@@ -7,7 +7,7 @@ from typing import Any
 from recsys.datasets.splits import Split
 from recsys.evaluation.cold_items import compare_cold_items
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.text_start import NO_VECTORS, STARTED, TextStartConfig
+from recsys.recommenders.text_start import AT_RANDOM, TextStartConfig, text_start_options
 from recsys.training.choosing import Overrides, fit_one, merged
 
 HYBRID, WITHOUT_TEXTS = "hybrid_text", "bpr"
@@ -37,15 +37,11 @@ def cold_item_figures(
             k=k,
             seed=seed,
         )
-    if name not in STARTED or _configured(overrides).vectors == NO_VECTORS:
+    if not text_start_options(name, overrides.get(TextStartConfig.section, {})):
         return None
     plain = fit_one(name, split.train, _without_texts(overrides), {})
     return compare_cold_items(recommender, plain, split, against="random_start", k=k, seed=seed)
 
 
-def _configured(overrides: Overrides) -> TextStartConfig:
-    return TextStartConfig.default(**overrides.get(TextStartConfig.section, {}))
-
-
 def _without_texts(overrides: Overrides) -> Overrides:
-    return merged(overrides, {TextStartConfig.section: {"vectors": NO_VECTORS, "keep_near": False}})
+    return merged(overrides, {TextStartConfig.section: dict(AT_RANDOM)})

@@ -25,6 +25,7 @@ from recsys.evaluation.ranked_lists import recommend_unseen
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender, is_finite
+from recsys.recommenders.text_start import AT_RANDOM, STARTED, TextStartConfig, text_start_options
 from recsys.training.choosing import fit_one
 from recsys.types import ProgressCallback
 
@@ -76,11 +77,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a training has measured: fitted on the train part of `split`, by name."""
+    """What a training has measured: fitted on the train part of `split`, by name.
+
+    `text_start` are options that were given for it, over those of the configuration.
+    """
 
     split: Split
     fitted: Mapping[str, Recommender]
     evaluations: Mapping[str, Evaluation]
+    text_start: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -183,9 +188,8 @@ def compare_with_served(
             verdict += _shows_as_many(candidate.evaluations[name], served[name].metrics)
             continue
         try:
-            before[name] = fit_one(
-                name, candidate.split.train, {name: served[name].recipe}, before, stages.within(name)
-            )
+            recipe = {name: served[name].recipe, TextStartConfig.section: _text_start(served[name])}
+            before[name] = fit_one(name, candidate.split.train, recipe, before, stages.within(name))
             measured = _measure_again(before[name], candidate, seed)
         except RecsysError as error:
             logger.warning("served recipe not fitted recommender=%s reason=%s", name, error)
@@ -248,10 +252,17 @@ def _same_recipe(
     served: Mapping[str, RecommenderEntry],
     before: Mapping[str, Recommender],
 ) -> bool:
-    """Also of what it is put together from."""
+    """Also of what it is put together from, and of where it starts."""
     recommender = candidate.fitted[name]
     same_parts = all(before.get(part) is candidate.fitted[part] for part in recommender.parts)
-    return same_parts and asdict(recommender.config) == served[name].recipe
+    started = text_start_options(name, candidate.text_start) or AT_RANDOM
+    same_start = name not in STARTED or started == _text_start(served[name])
+    return same_parts and same_start and asdict(recommender.config) == served[name].recipe
+
+
+def _text_start(served: RecommenderEntry) -> Mapping[str, object]:
+    options: Mapping[str, object] = served.facts.get("text_start", AT_RANDOM)
+    return options
 
 
 def _measure_again(recommender: Recommender, candidate: Candidate, seed: int) -> Evaluation:

@@ -26,7 +26,7 @@ from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.table import RECOMMENDERS, recommender_class
-from recsys.recommenders.text_start import TextStartConfig
+from recsys.recommenders.text_start import TextStartConfig, text_start_options
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -256,7 +256,8 @@ class _Training:
             self._keep_checkpoints,
         )
         self._recipes = {name: asdict(one.config) for name, one in fitted.items()}
-        candidate = Candidate(split, fitted, self._evaluations)
+        text_start = overrides.get(TextStartConfig.section, {})
+        candidate = Candidate(split, fitted, self._evaluations, text_start)
         if self._is_strict:
             self._verdict += compare_with_served(
                 candidate,
@@ -489,6 +490,7 @@ def _train(
                 metrics=metrics,
                 score_range=ranges.get(name, {}),
                 chosen=dict(choices.facts.get(name, {})),
+                text_start=text_start_options(name, overrides.get(TextStartConfig.section, {})),
             )
         )
     return trained

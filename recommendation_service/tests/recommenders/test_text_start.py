@@ -66,8 +66,6 @@ def test_the_facts_say_what_it_is_made_of(two_circles: Dataset, tmp_path: Path) 
         "projected_dimensions": 2,
         "explained_variance": explained,
         "mean_length": 1.0,
-        "freeze_items_first": True,
-        "near_ridge": None,
     }
     assert start.freeze_items_first
     assert np.abs(start.items[12:]).max() < 0.1  # without a vector: small, at random

@@ -285,6 +285,28 @@ def test_a_served_recipe_that_this_code_cannot_follow_is_said(
     assert any("als: the served recipe cannot be fitted any more" in note for note in result.verdict.notes)
 
 
+def test_the_served_recipe_is_fitted_with_the_text_start_it_was_served_with(
+    train: Callable[..., TrainingResult], crowd: Dataset, tmp_path: Path
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(crowd.n_items, 20)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.ids.json").write_text(json.dumps(crowd.item_mapping.ids))
+    from_texts = {**GOOD, "text_start": {"vectors": str(tmp_path / "v.npy"), "length": 0.5}}
+    same, fitted_anew = "als: same recipe as served, so it is not fitted twice.", "als is not worse"
+    train(overrides=from_texts)
+
+    again, plain = train(overrides=from_texts), train()
+    train(overrides=from_texts)
+    (tmp_path / "v.npy").unlink()
+    without_its_vectors = train()
+
+    assert same in again.verdict.notes
+    assert same not in plain.verdict.notes
+    assert fitted_anew in {check.name for check in plain.verdict.checks}
+    assert any("cannot be fitted any more" in n and "v.npy" in n for n in without_its_vectors.verdict.notes)
+    assert same in train().verdict.notes
+
+
 def test_the_ensemble_and_its_parts_are_judged_each(
     train: Callable[..., TrainingResult], tmp_path: Path
 ) -> None:
