@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from recsys.artifacts.layout import OnSwitch, tell_nobody
 from recsys.artifacts.publish import Trained, publish_release
 from recsys.config import SectionConfig
@@ -19,9 +17,8 @@ from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines.checkpoints import FOLDER as CHECKPOINTS
 from recsys.engines.checkpoints import Checkpoints
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.evaluation.evaluate import Evaluation, evaluate
+from recsys.evaluation.evaluate import Evaluation
 from recsys.experiments.log import append_experiment
-from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
@@ -30,17 +27,14 @@ from recsys.recommenders.text_start import TextStartConfig, text_start_options
 from recsys.training.choosing import (
     Choices,
     Overrides,
-    Prepare,
     choose_on_validation,
     fit_one,
     has_choices,
     merged,
     with_parts,
 )
-from recsys.training.cold_start import cold_item_figures
 from recsys.training.gate import (
     BASELINE,
-    LEAD,
     Candidate,
     Verdict,
     check_beside_popularity,
@@ -48,9 +42,8 @@ from recsys.training.gate import (
     check_lists,
     check_people,
     compare_with_served,
-    lead_over_baseline,
 )
-from recsys.training.measuring import peak_memory_mb, score_range_of
+from recsys.training.measuring import Measured, measure_each, peak_memory_mb
 from recsys.training.served import compare_with_its_day, put_together, served_entries
 from recsys.training.use_tuned import with_facts, with_tuned
 from recsys.training.warm_start import warm_start
@@ -62,8 +55,6 @@ Curve = list[dict[str, float]]  # a point an epoch
 # Told the evaluations and the learning curves by recommender.
 OnLearned = Callable[[Mapping[str, Evaluation], Mapping[str, Curve]], None]
 
-CUTOFFS = (10, 20, 50)  # of the figures in a manifest, beside k
-IMPROVEMENT = "improvement_over_popularity_percent"  # in the metrics of a manifest, by metric
 COST = {"popularity": 1.0, "content": 3.0, "two_tower": 30.0, "ensemble": 1.0}  # rough, for the progress bar
 DEFAULT_COST = 10.0
 CHOOSING = "choosing on a validation part"
@@ -188,10 +179,7 @@ class _Training:
             self._names, plan.overrides, measured=split is not None, compared=self._is_strict
         )
         self._stages = StagedProgress(progress, costs)
-        self._evaluations: dict[str, Evaluation] = {}
-        self._ranges: dict[str, dict[str, Any]] = {}
-        self._cold_items: dict[str, dict[str, Any]] = {}
-        self._recipes: dict[str, dict[str, Any]] = {}
+        self._measured: dict[str, Measured] = {}
         self._choices = Choices()
         self._verdict = Verdict()
         self._checkpoints = Checkpoints(models_dir / CHECKPOINTS)
@@ -215,7 +203,7 @@ class _Training:
             return self._refuse()
         self._choices = _choose(self._names, self._learned_from, self._plan, self._stages, self._warnings)
         self._choices = with_facts(self._choices, self._tuned)
-        self._tell_learned(self._evaluations)
+        self._tell_learned()
         overrides = merged(self._plan.overrides, self._choices.overrides)
         if self._split is None:
             self._verdict += Verdict(notes=("Nothing was measured: training.test_split is 0.",))
@@ -223,17 +211,7 @@ class _Training:
             self._measure_and_judge(self._split, overrides)
         if self._is_refused():
             return self._refuse()
-        trained = _train(
-            self._names,
-            self._dataset,
-            overrides,
-            self._choices,
-            self._stages,
-            self._evaluations,
-            self._ranges,
-            self._cold_items,
-            self._begin_warm if self._plan.warm_start else self._keep_checkpoints,
-        )
+        trained = self._fit_on_everything(overrides)
         trained += put_together(
             self._dataset, self._models_dir, trained, self._plan.overrides, self._warnings
         )
@@ -246,29 +224,51 @@ class _Training:
         return self._publish(trained, on_switch)
 
     def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
-        fitted, self._evaluations, self._ranges, self._cold_items = _measure(
-            self._names,
-            split,
-            self._plan,
-            overrides,
-            self._stages,
-            self._tell_learned,
-            self._keep_checkpoints,
-        )
-        self._recipes = {name: asdict(one.config) for name, one in fitted.items()}
+        plan = self._plan
+        for name, measured in measure_each(
+            self._names, split, overrides, self._stages, self._keep_checkpoints, k=plan.k, seed=plan.seed
+        ):
+            self._measured[name] = measured
+            self._tell_learned()
+        fitted = {name: one.recommender for name, one in self._measured.items()}
         text_start = overrides.get(TextStartConfig.section, {})
         candidate = Candidate(split, fitted, self._evaluations, text_start)
         if self._is_strict:
             self._verdict += compare_with_served(
                 candidate,
                 self._served,
-                max_loss=self._plan.max_ndcg_loss,
-                seed=self._plan.seed,
+                max_loss=plan.max_ndcg_loss,
+                seed=plan.seed,
                 progress=self._stages.within(COMPARING),
             )
         else:
             self._warnings += compare_with_its_day(self._served, self._evaluations)
         self._verdict += check_beside_popularity(candidate, self._served)
+
+    def _fit_on_everything(self, overrides: Overrides) -> list[Trained]:
+        """What is published: each fitted on all acts, with what was measured of it."""
+        fitted: dict[str, Recommender] = {}
+        trained: list[Trained] = []
+        text_start = overrides.get(TextStartConfig.section, {})
+        prepare = self._begin_warm if self._plan.warm_start else self._keep_checkpoints
+        for name in self._names:
+            started = time.monotonic()
+            fitting = self._stages.within(f"fitting {name}")
+            fitted[name] = fit_one(name, self._dataset, overrides, fitted, fitting, prepare)
+            measured = self._measured.get(name)
+            trained.append(
+                Trained(
+                    fitted[name],
+                    recipe=asdict(fitted[name].config),
+                    seconds=round(time.monotonic() - started, 3),
+                    peak_memory_mb=peak_memory_mb(),
+                    metrics=measured.metrics(self._measured[BASELINE].evaluation) if measured else {},
+                    score_range=measured.score_range if measured else {},
+                    chosen=dict(self._choices.facts.get(name, {})),
+                    text_start=text_start_options(name, text_start),
+                )
+            )
+        return trained
 
     def _keep_checkpoints(self, recommender: Recommender) -> None:
         if isinstance(recommender, ALSRecommender):
@@ -332,7 +332,7 @@ class _Training:
     def _refuse(self) -> TrainingResult:
         for fault in self._verdict.faults:
             logger.warning("refused: %s", fault)
-        for name, evaluation in self._evaluations.items():
+        for name, measured in self._measured.items():
             _log_experiment(
                 self._logs_dir,
                 self._dataset,
@@ -340,9 +340,9 @@ class _Training:
                     "recommender": name,
                     "release": "",
                     "refused": True,
-                    "parameters": self._recipes[name],
-                    "metrics": evaluation.to_json()["metrics"],
-                    "protocol": evaluation.protocol,
+                    "parameters": asdict(measured.recommender.config),
+                    "metrics": measured.evaluation.to_json()["metrics"],
+                    "protocol": measured.evaluation.protocol,
                 },
             )
         return self._result("")
@@ -353,8 +353,12 @@ class _Training:
             version, self._evaluations, tuple(self._warnings), seconds, self._verdict, self._curves
         )
 
-    def _tell_learned(self, evaluations: Mapping[str, Evaluation]) -> None:
-        self._on_learned(evaluations, self._curves)
+    def _tell_learned(self) -> None:
+        self._on_learned(self._evaluations, self._curves)
+
+    @property
+    def _evaluations(self) -> dict[str, Evaluation]:
+        return {name: one.evaluation for name, one in self._measured.items()}
 
     @property
     def _curves(self) -> dict[str, Curve]:
@@ -415,85 +419,6 @@ def _choose(
     except DataError as error:
         warnings.append(f"Epochs and blend are as configured, not chosen on a validation part: {error}")
         return Choices()
-
-
-def _measure(
-    names: Sequence[str],
-    split: Split,
-    plan: TrainingPlan,
-    overrides: Overrides,
-    stages: StagedProgress,
-    tell: Callable[[Mapping[str, Evaluation]], None],
-    prepare: Prepare,
-) -> tuple[
-    dict[str, Recommender], dict[str, Evaluation], dict[str, dict[str, Any]], dict[str, dict[str, Any]]
-]:
-    """Fit each on the train part and compare it with the test part.
-
-    Also the range of its scores, and what texts did for cold items where it read some.
-    """
-    fitted: dict[str, Recommender] = {}
-    evaluations: dict[str, Evaluation] = {}
-    ranges: dict[str, dict[str, Any]] = {}
-    cold_items: dict[str, dict[str, Any]] = {}
-    for name in names:
-        fitting = stages.within(f"fitting {name} to measure it")
-        fitted[name] = fit_one(name, split.train, overrides, fitted, fitting, prepare)
-        evaluations[name] = evaluate(
-            fitted[name],
-            split,
-            k=plan.k,
-            cutoffs=CUTOFFS,
-            seed=plan.seed,
-            progress=stages.within(f"evaluating {name}"),
-        )
-        cold = cold_item_figures(fitted[name], split, overrides, k=plan.k, seed=plan.seed)
-        cold_items |= {name: cold} if cold is not None else {}
-        ranges[name] = score_range_of(fitted[name], split.train, np.flatnonzero(relevant_counts(split.test)))
-        logger.info("evaluated recommender=%s %s", name, evaluations[name].summary())
-        tell(evaluations)
-    return fitted, evaluations, ranges, cold_items
-
-
-def _train(
-    names: Sequence[str],
-    dataset: Dataset,
-    overrides: Overrides,
-    choices: Choices,
-    stages: StagedProgress,
-    evaluations: Mapping[str, Evaluation],
-    ranges: Mapping[str, dict[str, Any]],
-    cold_items: Mapping[str, dict[str, Any]],
-    prepare: Prepare,
-) -> list[Trained]:
-    """Fit each on everything, and say what was measured of it."""
-    fitted: dict[str, Recommender] = {}
-    trained: list[Trained] = []
-    for name in names:
-        started = time.monotonic()
-        fitting = stages.within(f"fitting {name}")
-        fitted[name] = fit_one(name, dataset, overrides, fitted, fitting, prepare)
-        metrics: dict[str, Any] = {}
-        if name in evaluations:
-            metrics = {**evaluations[name].to_json(), "baseline": dict(evaluations[BASELINE].metrics)}
-            lead = lead_over_baseline(evaluations[name], evaluations[BASELINE])
-            metrics |= {LEAD: lead} if lead and name != BASELINE else {}
-            metrics |= {"cold_items": cold_items[name]} if name in cold_items else {}
-            if name != BASELINE:
-                metrics[IMPROVEMENT] = evaluations[name].improvement_over(evaluations[BASELINE])
-        trained.append(
-            Trained(
-                fitted[name],
-                recipe=asdict(fitted[name].config),
-                seconds=round(time.monotonic() - started, 3),
-                peak_memory_mb=peak_memory_mb(),
-                metrics=metrics,
-                score_range=ranges.get(name, {}),
-                chosen=dict(choices.facts.get(name, {})),
-                text_start=text_start_options(name, overrides.get(TextStartConfig.section, {})),
-            )
-        )
-    return trained
 
 
 def _log_experiment(logs_dir: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
