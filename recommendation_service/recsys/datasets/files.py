@@ -6,12 +6,23 @@ import hashlib
 import os
 import shutil
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from recsys.errors import DataError
+
+# What NumPy and SciPy raise over a damaged .npy or .npz, found by flipping bytes: a header is parsed before
+# its checksum is known, and one bit says that an archive wants a password (RuntimeError).
+UNREADABLE_NUMPY = (
+    *(ValueError, TypeError, IndexError, KeyError, AttributeError),
+    *(OSError, EOFError, NotImplementedError, RuntimeError, MemoryError, OverflowError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class Staging:

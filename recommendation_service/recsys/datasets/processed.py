@@ -22,11 +22,11 @@ from scipy.sparse import csr_matrix, save_npz
 
 from recsys.config import SectionConfig
 from recsys.datasets.catalogue import Catalogue, UserTable
-from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
+from recsys.datasets.files import UNREADABLE_NUMPY, Staging, check_descriptions, check_files, describe_files
 from recsys.datasets.hard_negatives import Rows
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import Split
-from recsys.datasets.user_items import UNREADABLE_NPZ, Dataset, cells_where, read_matrix
+from recsys.datasets.user_items import Dataset, cells_where, read_matrix
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array
 
@@ -287,7 +287,7 @@ def _read_arrays(path: Path, *names: str) -> Any:
         with path.open("rb") as file:
             loaded: Any = np.load(file, allow_pickle=False)
             return {name: loaded[name] for name in names} if names else loaded
-    except UNREADABLE_NPZ as error:
+    except UNREADABLE_NUMPY as error:
         raise DataError(f"{path} is not a plain NumPy file ({error}); {MEND}.") from error
 
 

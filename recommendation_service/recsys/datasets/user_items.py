@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -19,7 +18,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, load_npz, save_npz
 
 from recsys.datasets.catalogue import Catalogue, UserTable
-from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
+from recsys.datasets.files import UNREADABLE_NUMPY, Staging, check_descriptions, check_files, describe_files
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.weights import Cells
 from recsys.errors import DataError
@@ -34,16 +33,6 @@ EVENT_TYPES_FILE = "als_event_types.npz"
 CATALOGUE_FILE = "catalogue.parquet"
 USERS_FILE = "users.parquet"
 MANIFEST_FILE = "als_manifest.json"
-UNREADABLE_NPZ = (
-    ValueError,
-    TypeError,
-    IndexError,
-    OSError,
-    KeyError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
 
 NO_INTERACTIONS = (
     "No interactions found: nobody has acted on a startup yet. Post events to /api/v1/interactions, "
@@ -331,7 +320,7 @@ def read_matrix(path: Path) -> csr_matrix:
         if matrix.dtype.kind not in "biuf":
             raise TypeError(f"its values are {matrix.dtype}, not numbers")
         return csr_matrix(matrix)
-    except UNREADABLE_NPZ as error:
+    except UNREADABLE_NUMPY as error:
         raise DataError(f"{path} is not a sparse matrix ({error}); export the dataset again.") from error
 
 

@@ -15,6 +15,7 @@ from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 
 ENGINE_NAMES = ("implicit", "irspack")
 NORMALIZATIONS = ("none", "l2")
+LEAST, MOST = 1e-30, 1e38
 WARP = 32  # threads of a GPU that work in step; its kernels take a thread a factor, 1024 at most
 # What a release did that was made before these were there: its recipe does not name them.
 BEFORE_THEY_WERE_THERE: Mapping[str, object] = {
@@ -63,10 +64,10 @@ class ALSConfig(SectionConfig):
     def __post_init__(self) -> None:
         self.require(self.engine in ENGINE_NAMES, "engine", f"one of {', '.join(ENGINE_NAMES)}")
         self.require(1 <= self.factors <= 4096, "factors", "a whole number from 1 to 4096")
-        self.require(self.regularization > 0, "regularization", "above zero")
         self.require(self.iterations >= 1, "iterations", "a whole number from 1")
-        self.require(self.alpha > 0, "alpha", "above zero")
-        self.require(self.alpha0 > 0, "alpha0", "above zero")
+        for name in ("regularization", "alpha", "alpha0"):
+            accepted = f"above zero: from {LEAST:g} to {MOST:g}, what a float32 holds"
+            self.require(LEAST <= getattr(self, name) <= MOST, name, accepted)
         self.require(0 <= self.nu <= 1, "nu", "from 0 (the same for everybody) to 1")
         self.require(0 <= self.seed < 2**31, "seed", "a whole number from 0 below 2^31")
         self.require(self.check_every >= 1, "check_every", "a whole number from 1")

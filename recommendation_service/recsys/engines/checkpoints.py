@@ -11,14 +11,13 @@ import hashlib
 import logging
 import os
 import time
-import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from recsys.datasets.files import sync_file
+from recsys.datasets.files import UNREADABLE_NUMPY, sync_file
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import are_finite
@@ -31,7 +30,6 @@ FOLDER = "checkpoints"  # in models/
 KEPT_DAYS = 7.0  # of a training that was never started again
 # These change no factor.
 NOT_IN_KEY = ("track_loss", "check_every", "patience", "warm_iterations", "checkpoint_every", "normalize")
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class Checkpoint:
                 self._check(str(arrays["key"]), state, shapes)
         except FileNotFoundError:
             return None
-        except UNREADABLE as error:
+        except UNREADABLE_NUMPY as error:
             logger.warning("checkpoint damaged, als begins anew path=%s reason=%s", self._path, error)
             return None
         self.saved = state.iteration

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.datasets.files import UNREADABLE_NUMPY
 from recsys.datasets.id_map import IdMap
 from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Float32Array
 
 FORMS = (".npy", ".pt")
 ID_KEYS = ("product_ids", "ids")
+UNREADABLE_PT = (*UNREADABLE_NUMPY, pickle.UnpicklingError, AssertionError)  # what torch.load raises
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ def load_item_vectors(path: Path) -> ItemVectors:
 
 def _read_npy(path: Path) -> Float32Array:
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with path.open("rb") as file:
+            vectors = np.lib.format.read_array(file, allow_pickle=False)
+    except UNREADABLE_NUMPY as error:
         raise DataError(f"{path} is not a plain NumPy array ({error}); save it with numpy.save.") from error
     return _check_vectors(path, vectors)
 
@@ -123,11 +127,15 @@ def _read_pt(path: Path) -> tuple[Float32Array, Sequence[object]]:
     import torch
 
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol, and how to read it unsafely
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE_PT as error:
+        # Torch's own words on a pickle are how to run it all the same.
+        is_pickle = isinstance(error, pickle.UnpicklingError)
+        told = "damaged, or holds objects" if is_pickle else _first_line(error)
         raise DataError(
-            f"{path} cannot be read without running code in it ({reason}); save a dictionary of a tensor "
+            f"{path} cannot be read without running code in it ({told}); save a dictionary of a tensor "
             "and a list of texts with torch.save."
         ) from error
     ids_key = next((key for key in ID_KEYS if isinstance(content, Mapping) and key in content), None)
@@ -136,15 +144,31 @@ def _read_pt(path: Path) -> tuple[Float32Array, Sequence[object]]:
         raise DataError(
             f"{path} holds {keys}; it must hold 'embeddings' and {' or '.join(map(repr, ID_KEYS))}."
         )
-    vectors, ids = content["embeddings"], content[ids_key]
-    if isinstance(vectors, torch.Tensor):
-        vectors = vectors.detach()
-        vectors = (vectors.float() if vectors.is_floating_point() else vectors).numpy()
+    vectors, ids = _as_array(path, "embeddings", content["embeddings"]), content[ids_key]
     if isinstance(ids, torch.Tensor):
-        ids = ids.tolist()
+        ids = _as_array(path, ids_key, ids).tolist()
     if not isinstance(ids, list | tuple):
         raise DataError(f"{path} holds {ids_key} as {type(ids).__name__}; it must be a list of ids.")
-    return _check_vectors(path, np.asarray(vectors)), ids
+    return _check_vectors(path, vectors), ids
+
+
+def _as_array(path: Path, key: str, value: object) -> NDArray[Any]:
+    """A dense tensor, or numbers in lists."""
+    import torch
+
+    try:
+        if not isinstance(value, torch.Tensor):
+            return np.asarray(value)
+        plain = value.detach()
+        return np.asarray((plain.float() if plain.is_floating_point() else plain).numpy())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{path} holds {key} that are no plain table ({_first_line(error)}); save a dense tensor."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _check_vectors(path: Path, vectors: NDArray[Any]) -> Float32Array:

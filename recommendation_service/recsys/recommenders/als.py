@@ -76,6 +76,11 @@ class ALSRecommender(VectorRecommender):
         """Let `fit` begin at these factors, not at random ones."""
         self._start = start
 
+    @property
+    def start(self) -> Start | None:
+        """What `start_from` was given."""
+        return self._start
+
     def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
         """Let `fit` go on from a checkpoint where there is one, and write them by `checkpoint_every`."""
         self._checkpoints = checkpoints

@@ -66,8 +66,9 @@ class BPRConfig(SectionConfig):
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "check_every", "patience", "samples_per_positive"):
+        for name in ("epochs", "check_every", "patience"):
             self.require(getattr(self, name) >= 1, name, "a whole number from 1")
+        self.require(1 <= self.samples_per_positive <= 1000, "samples_per_positive", "from 1 to 1000")
         self.require(1 <= self.factors <= 4096, "factors", "a whole number from 1 to 4096")
         self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
         self.require(0 < self.learning_rate_decay <= 1, "learning_rate_decay", "above 0, at most 1 (none)")
@@ -300,7 +301,7 @@ class BPRRecommender(VectorRecommender):
         """(m, factors) items it does not hold and its dislikes, and (m,) what each weighs; summing to 1."""
         rng = np.random.default_rng(self.config.seed)
         drawn = rng.permutation(self.n_items)[: FOLD_IN_NEGATIVES + len(history.item_indices)]
-        drawn = np.setdiff1d(drawn, history.item_indices)[:FOLD_IN_NEGATIVES]
+        drawn = drawn[~np.isin(drawn, history.item_indices)][:FOLD_IN_NEGATIVES]
         disliked = history.disliked[history.disliked < self.n_items]
         of_disliked, *_ = shares_of(
             self.config.negatives,

@@ -115,6 +115,7 @@ def choose_on_validation(
         facts[name] = {"validation": validation.strategy, "learning_curve": recommender.learning_curve}
     if _stops_als_early(names, overrides):
         als = ALSRecommender(ALSConfig.default(**overrides.get("als", {})))
+        start_from_text(als, validation.train, overrides.get("text_start", {}))
         check_fit(als, validation.train)
         fitted["als"] = als.fit_early_stopping(validation, stages.within("als"))
         chosen["als"] = {"iterations": als.best_iteration}

@@ -279,7 +279,7 @@ class _Training:
         self._keep_checkpoints(recommender)
         if not isinstance(recommender, ALSRecommender) or recommender.name != ALSRecommender.name:
             return
-        warm = warm_start(self._models_dir, self._dataset, recommender.config)
+        warm = warm_start(self._models_dir, self._dataset, recommender.config, recommender.start)
         if warm.start is not None:
             recommender.start_from(warm.start)
         if warm.is_expected:

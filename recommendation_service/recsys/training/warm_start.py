@@ -8,13 +8,13 @@ from fits on the train part that start at random, and say what the recipe is wor
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from recsys.artifacts.layout import MANIFEST_FILE, current_release_dir
-from recsys.artifacts.manifest import Manifest
+from recsys.artifacts.manifest import Manifest, RecommenderEntry
 from recsys.artifacts.release import Release, open_release
 from recsys.datasets.packed_ids import IdIndex
 from recsys.datasets.user_items import Dataset
@@ -43,10 +43,19 @@ class WarmStart:
     is_expected: bool = True
 
 
-def warm_start(models_dir: Path, dataset: Dataset, config: ALSConfig) -> WarmStart:
+def warm_start(
+    models_dir: Path, dataset: Dataset, config: ALSConfig, texts: Start | None = None
+) -> WarmStart:
     """A start from the served release, or the reason why there is none.
 
     Where the recipes differ, or the release cannot be read, als is trained as without a warm start.
+
+    Args:
+        models_dir: where releases are kept.
+        dataset: what is fitted next.
+        config: how.
+        texts: where it would start without; the items it keeps near their texts are kept so from the
+            served factors too, for that is part of the objective.
     """
     folder = current_release_dir(models_dir)
     if folder is None:
@@ -55,15 +64,15 @@ def warm_start(models_dir: Path, dataset: Dataset, config: ALSConfig) -> WarmSta
         entry = Manifest.load(folder / MANIFEST_FILE).recommenders.get("als")
         if entry is None:
             return _cold(f"the served release {folder.name} has no als")
-        differs = _differences(ALSConfig.from_recipe(entry.recipe), config)
+        differs = _differences(ALSConfig.from_recipe(entry.recipe), config) or _near(entry, texts)
         if differs:
             return _cold(f"the served release {folder.name} was made with {differs}")
-        return _from(open_release(folder), dataset, config)
+        return _from(open_release(folder), dataset, config, texts)
     except (RecsysError, OSError) as error:
         return _cold(f"the served release {folder.name} cannot be read ({error})")
 
 
-def _from(release: Release, dataset: Dataset, config: ALSConfig) -> WarmStart:
+def _from(release: Release, dataset: Dataset, config: ALSConfig, texts: Start | None) -> WarmStart:
     als = release.recommenders["als"]
     assert isinstance(als, ALSRecommender)  # noqa: S101 - for the type checker
     users = _rows(release.user_mapping, dataset.user_mapping.ids, len(als.user_factors))
@@ -85,7 +94,15 @@ def _from(release: Release, dataset: Dataset, config: ALSConfig) -> WarmStart:
         f"{len(users):,} users and {new_items:,} of {len(items):,} startups are new. Its figures are of a "
         "fit from random factors on the train part."
     )
-    return WarmStart(Start(item_factors, user_factors, iterations=config.warm_iterations, facts=facts), says)
+    start = Start(item_factors, user_factors, iterations=config.warm_iterations, facts=facts)
+    if texts is not None and texts.features is not None:
+        start = replace(
+            start,
+            features=texts.features,
+            features_ridge=texts.features_ridge,
+            facts={**texts.facts, **facts},
+        )
+    return WarmStart(start, says)
 
 
 def _rows(index: IdIndex, ids: tuple[str, ...], known: int) -> Int32Array:
@@ -101,6 +118,14 @@ def _differences(served: ALSConfig, wanted: ALSConfig) -> str:
         for name in SAME
         if getattr(served, name) != getattr(wanted, name)
     )
+
+
+def _near(served: RecommenderEntry, texts: Start | None) -> str:
+    """As `_differences`, of how near to their texts items are kept."""
+    before = served.facts.get("start", {}).get("near_ridge")
+    wanted = texts.features_ridge if texts is not None and texts.features is not None else None
+    told = ["items not kept near texts" if one is None else f"near_ridge {one}" for one in (before, wanted)]
+    return "" if before == wanted else ", not ".join(told)
 
 
 def _cold(because: str) -> WarmStart:

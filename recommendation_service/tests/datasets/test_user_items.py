@@ -169,6 +169,23 @@ def test_one_altered_byte_is_seen(dataset: Dataset, tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["numbers", "wants a password"])
+def test_a_damaged_archive_names_the_mend(dataset: Dataset, tmp_path: Path, damage: str) -> None:
+    save_dataset(dataset, tmp_path)
+    (tmp_path / MANIFEST_FILE).unlink()
+    save_npz(tmp_path / MATRIX_FILE, dataset.user_items, compressed=True)
+    content = bytearray((tmp_path / MATRIX_FILE).read_bytes())
+    if damage == "numbers":
+        start = content.index(b"data.npy") + len(b"data.npy") + 20
+        content[start : start + 40] = bytes([255]) * 40
+    else:
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / MATRIX_FILE).write_bytes(content)
+
+    with pytest.raises(DataError, match=r"is not a sparse matrix .*export the dataset again"):
+        load_dataset(tmp_path)
+
+
 def test_a_truncated_matrix_names_the_mend(dataset: Dataset, tmp_path: Path) -> None:
     save_dataset(dataset, tmp_path)
     (tmp_path / MANIFEST_FILE).unlink()

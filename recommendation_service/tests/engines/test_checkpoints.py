@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_what_another_fit_left_behind_is_not_taken(
     assert iterations_of(als) == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("damage", ["cut short", "one bit", "empty"])
+@pytest.mark.parametrize("damage", ["cut short", "one bit", "empty", "wants a password", "one array"])
 def test_a_damaged_checkpoint_is_told_and_the_fit_begins_anew(
     world: Dataset, config: ALSConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -109,8 +110,19 @@ def test_a_damaged_checkpoint_is_told_and_the_fit_begins_anew(
     (path,) = tmp_path.glob("als-*.npz")
     content = bytearray(path.read_bytes())
     middle = content.index(b"users.npy") + 400  # within the numbers
+    locked = bytearray(content)
     content[middle] ^= 1
-    path.write_bytes({"cut short": content[:-300], "one bit": content, "empty": b""}[damage])
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1  # a flag of the archive's first file
+    array = BytesIO()
+    np.save(array, np.ones(3))
+    damaged = {
+        "cut short": content[:-300],
+        "one bit": content,
+        "empty": b"",
+        "wants a password": locked,
+        "one array": array.getvalue(),
+    }
+    path.write_bytes(damaged[damage])
 
     als, _ = fit(world, config, tmp_path)
 

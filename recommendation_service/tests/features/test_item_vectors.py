@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,38 @@ class Malicious:
 def test_a_pt_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
     torch.save({"embeddings": Malicious(tmp_path / "proof"), "ids": []}, tmp_path / "v.pt")
 
-    with pytest.raises(DataError, match=r"v\.pt cannot be read without running code"):
+    with pytest.raises(DataError, match=r"v\.pt cannot be read without running code") as told:
         load_item_vectors(tmp_path / "v.pt")
     assert not (tmp_path / "proof").exists()
+    assert "weights_only" not in str(told.value)  # torch's own words say how to run it
 
 
 def test_pickles_in_an_npy_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.array([{"a": 1}], dtype=object))
+
+    with pytest.raises(DataError, match=r"v\.npy is not a plain NumPy array"):
+        load_item_vectors(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 cut short",
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4', (",
+        b"\x93NUMPY\x01\x00\x45\x00{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 640)}\n",
+        b"",
+    ],
+)
+def test_a_damaged_npy_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "v.npy").write_bytes(content)
+
+    with pytest.raises(DataError, match=r"v\.npy is not a plain NumPy array"):
+        load_item_vectors(tmp_path / "v.npy")
+
+
+def test_an_archive_of_arrays_by_the_name_of_one_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "v.npy").open("wb") as file:
+        np.savez(file, vectors=VECTORS)
 
     with pytest.raises(DataError, match=r"v\.npy is not a plain NumPy array"):
         load_item_vectors(tmp_path / "v.npy")
@@ -119,8 +145,23 @@ def test_a_pt_with_other_contents_says_what_it_must_hold(tmp_path: Path, content
         load_item_vectors(tmp_path / "v.pt")
 
 
-def test_a_damaged_pt_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "v.pt").write_bytes(b"not torch")
+@pytest.mark.parametrize(
+    "embeddings", [torch.ones(2, 2).to_sparse(), torch.ones(2, 2, device="meta"), [[1.0], [1.0, 2.0]]]
+)
+def test_embeddings_that_are_no_dense_table_are_refused(tmp_path: Path, embeddings: object) -> None:
+    torch.save({"embeddings": embeddings, "ids": ["a", "b"]}, tmp_path / "v.pt")
+
+    with pytest.raises(
+        DataError, match=r"v\.pt holds embeddings that are no plain table .*save a dense tensor"
+    ):
+        load_item_vectors(tmp_path / "v.pt")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not torch", b"a" * 99, b"asdf" * 99, b"", pickle.dumps({"ids": [Path()]})]
+)
+def test_a_damaged_pt_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "v.pt").write_bytes(content)
 
     with pytest.raises(DataError, match=r"v\.pt cannot be read"):
         load_item_vectors(tmp_path / "v.pt")

@@ -215,6 +215,8 @@ def test_a_release_holds_it_beside_als(rated: Dataset, tmp_path: Path) -> None:
     [
         ({"confidence": "magic"}, r"als_ratings.confidence is 'magic'; it must be one of direct, scaled"),
         ({"alpha": 0}, r"als_ratings.alpha is 0.0; it must be above zero"),
+        ({"alpha": 1e300}, r"als_ratings.alpha is 1e\+300; it must be above zero: from 1e-30 to 1e\+38"),
+        ({"regularization": 1e300}, r"als_ratings.regularization is 1e\+300; it must be above zero"),
         (
             {"preference_threshold": 0.9},
             r"preference_threshold is 0.9; it must be from 1 .* to 6",

@@ -193,6 +193,21 @@ def test_somebody_new_is_ordered_as_their_likes_are(two_circles: Dataset) -> Non
         assert (top.item_indices % 2 == circle).all()
 
 
+def test_a_new_user_is_compared_with_items_from_all_of_the_catalogue() -> None:
+    """Somebody has every second of the first 500 items: what they lack is drawn evenly all the same."""
+    bpr = BPRRecommender(BPRConfig.default(factors=1, seed=5))
+    bpr._set_items(np.arange(1_000, dtype=np.float32)[:, np.newaxis])  # an item's factor is its place
+    bpr.user_factors = np.zeros((1, 1), np.float32)
+    items = np.arange(0, 500, 2, dtype=np.int32)
+
+    others, _ = bpr._negatives_of(History(items, np.full(len(items), 2.0, np.float32)))
+
+    places = others[:, 0]
+    assert len(places) == module.FOLD_IN_NEGATIVES
+    assert not np.isin(places, items).any()
+    assert (places > 750).sum() == pytest.approx(module.FOLD_IN_NEGATIVES / 3, abs=25)
+
+
 def test_a_new_dislike_lowers_the_item_disliked(two_circles: Dataset) -> None:
     bpr = BPRRecommender(BPRConfig.default(factors=4, epochs=20, negatives="hard_mixed")).fit(two_circles)
     likes = History(np.array([0, 2], np.int32), np.full(2, 2.0, np.float32))
@@ -218,6 +233,20 @@ def test_a_loss_that_is_not_finite_stops_the_training_by_name() -> None:
         module.check_finite("bpr", 2, float("nan"), ours, ours)
 
 
+def test_a_training_that_diverges_is_stopped_by_name(two_circles: Dataset) -> None:
+    config = BPRConfig.default(
+        factors=4,
+        epochs=50,
+        learning_rate=1,
+        learning_rate_decay=1,
+        regularization=0,
+        samples_per_positive=1000,
+    )
+
+    with pytest.raises(DataError, match=r"bpr stopped being finite in epoch \d+; lower bpr\.learning_rate"):
+        BPRRecommender(config).fit(two_circles)
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
@@ -225,6 +254,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_by_name() -> None:
         ({"explicit_share": 0.7, "implicit_share": 0.4}, r"bpr\.implicit_share is 0\.4"),
         ({"learning_rate": 0}, r"bpr\.learning_rate is 0"),
         ({"epochs": 0}, r"bpr\.epochs is 0"),
+        ({"samples_per_positive": 10**20}, r"bpr\.samples_per_positive is 1\d+; it must be from 1 to 1000"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(values: dict[str, object], named: str) -> None:

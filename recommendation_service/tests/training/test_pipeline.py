@@ -277,6 +277,22 @@ def test_als_is_stopped_early_where_patience_asks_for_it(
     assert set(curve[0]) == {"iteration", "ndcg", "seconds"}
 
 
+def test_iterations_are_chosen_for_the_start_that_will_be_used(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    curves = []
+    for vectors in ("none", "tfidf"):
+        als = {"factors": 4, "iterations": 4, "check_every": 1, "patience": 4}
+        train(
+            recommenders=("popularity", "als"),
+            overrides={"als": als, "text_start": {"vectors": vectors, "freeze_items_first": True}},
+        )
+        chosen = served_manifest(tmp_path).recommenders["als"].facts["chosen"]
+        curves.append([point["ndcg"] for point in chosen["learning_curve"]])
+
+    assert curves[0][0] != curves[1][0]
+
+
 def test_ctrl_c_keeps_a_checkpoint_says_how_to_go_on_and_the_next_training_does(
     train: Callable[..., TrainingResult], tmp_path: Path
 ) -> None:

@@ -15,7 +15,11 @@ from scipy.sparse import csr_matrix
 from recsys.artifacts.layout import current_release_dir
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.user_items import Dataset
+from recsys.engines.als_config import ALSConfig
+from recsys.recommenders.als import ALSRecommender
+from recsys.recommenders.text_start import TextStartConfig, make_start
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
+from recsys.training.warm_start import warm_start
 from recsys.types import ProgressReport
 
 ALS: dict[str, object] = {
@@ -30,11 +34,15 @@ ALS: dict[str, object] = {
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., TrainingResult]:
     def run(
-        dataset: Dataset, *, warm: bool, progress: Any = lambda report: None, **als: object
+        dataset: Dataset,
+        *,
+        warm: bool,
+        progress: Any = lambda report: None,
+        texts: dict[str, object] | None = None,
+        **als: object,
     ) -> TrainingResult:
-        plan = TrainingPlan.default(
-            recommenders=("popularity", "als"), overrides={"als": {**ALS, **als}}, warm_start=warm
-        )
+        overrides = {"als": {**ALS, **als}, "text_start": texts or {}}
+        plan = TrainingPlan.default(recommenders=("popularity", "als"), overrides=overrides, warm_start=warm)
         return train_and_publish(
             dataset, tmp_path / "models", plan, logs_dir=tmp_path / "logs", progress=progress
         )
@@ -145,6 +153,57 @@ def test_another_recipe_begins_anew_with_a_warning_that_says_why(
         warning.startswith("als starts at random factors") and said in warning for warning in result.warnings
     )
     assert "start" not in facts_of(tmp_path)["facts"]
+
+
+NEAR: dict[str, object] = {"vectors": "tfidf", "keep_near": True}
+
+
+def test_items_are_kept_near_their_texts_from_the_served_factors_too(
+    train: Callable[..., TrainingResult], world: Dataset, tmp_path: Path
+) -> None:
+    served = train(world, warm=False, texts=NEAR, engine="irspack")
+    config = ALSConfig.default(**ALS, engine="irspack")
+    texts = make_start(world, config, TextStartConfig.default(**NEAR))
+    warm = warm_start(tmp_path / "models", world, config, texts).start
+    assert warm is not None
+    kept, left = ALSRecommender(config), ALSRecommender(config)
+    kept.start_from(warm)
+    left.start_from(replace(warm, features=None))
+
+    result = train(world, warm=True, texts=NEAR, engine="irspack")
+
+    folder = current_release_dir(tmp_path / "models")
+    assert folder is not None
+    published = np.load(folder / "als_v1_item_factors.npy")
+    np.testing.assert_array_equal(published, kept.fit(world).item_factors)
+    assert not np.allclose(published, left.fit(world).item_factors, atol=1e-4)
+    start = facts_of(tmp_path)["facts"]["start"]
+    assert start["release"] == served.version
+    assert start["near_ridge"] == 1.0
+    assert start["vectors"] == "tfidf"
+    assert not result.warnings
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({}, NEAR, "items not kept near texts, not near_ridge 1.0"),
+        (NEAR, {}, "near_ridge 1.0, not items not kept near texts"),
+        (NEAR, {**NEAR, "near_ridge": 2.0}, "near_ridge 1.0, not near_ridge 2.0"),
+    ],
+)
+def test_items_kept_near_texts_otherwise_begin_anew(
+    train: Callable[..., TrainingResult],
+    world: Dataset,
+    before: dict[str, object],
+    now: dict[str, object],
+    said: str,
+) -> None:
+    train(world, warm=False, texts=before, engine="irspack")
+
+    result = train(world, warm=True, texts=now, engine="irspack")
+
+    assert any(said in warning for warning in result.warnings)
 
 
 def test_a_damaged_release_is_no_start_and_the_training_mends_it(
