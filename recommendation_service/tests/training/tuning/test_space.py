@@ -115,7 +115,7 @@ def test_an_engine_without_a_part_is_named() -> None:
 
 
 def test_a_recommender_without_a_section_is_told_so() -> None:
-    with pytest.raises(ConfigError, match="has no section content_search"):
+    with pytest.raises(ConfigError, match=r"no section content_search\. Those that can .* als,.* bpr"):
         coarse_combinations("content", None, {})
 
 
