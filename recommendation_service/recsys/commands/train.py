@@ -7,7 +7,13 @@ import argparse
 from recsys.config import parse_overrides, read_section
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
-from recsys.training.script import add_data_flags, add_models_flag, add_warm_start_flag, train_from_options
+from recsys.training.script import (
+    add_data_flags,
+    add_models_flag,
+    add_override_flags,
+    add_warm_start_flag,
+    train_from_options,
+)
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,14 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
     )
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="RECOMMENDER.NAME=VALUE", help="replace hyper-parameters"
-    )
-    parser.add_argument(
-        "--tuned",
-        action="store_true",
-        help="take hyper-parameters that recsys tune NAME --stage validate saved; --set wins over them",
-    )
+    add_override_flags(parser)
     parser.set_defaults(run=_train)
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recsys.config import parse_assignments
-from recsys.datasets.opening import open_dataset
-from recsys.datasets.public_split import load_public_split, load_public_train
-from recsys.datasets.splits import Split, split_for_training
-from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError
 from recsys.paths import experiments_dir
 from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
-from recsys.training.script import add_data_flags
-from recsys.types import ProgressCallback
+from recsys.training.split_data import add_split_flags, open_split
 
-if TYPE_CHECKING:
-    from recsys.training.tuning.study import Study
-
-VERSION_LENGTH = 12  # of a dataset's hash, as in the log of experiments
 DEFAULT_METRIC, DEFAULT_OUTPUT = "precision@10", Path("tuning.csv")
+# What each way to search reads, beside the data; anything else is refused, for it would do nothing.
+FLAGS_OF: dict[str | None, tuple[str, ...]] = {
+    None: ("grid", "metric", "output"),
+    "coarse": ("grid", "set", "jobs"),
+    "fine": ("set", "jobs", "trials"),
+    "validate": ("set", "again"),
+}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,13 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="coarse: a grid; fine: around its best, by Optuna; validate: fit the choice on all but the "
         "test part and read that, once. Without: the section's grid, by --metric",
     )
-    add_data_flags(parser)
-    parser.add_argument(
-        "--train", type=Path, metavar="FILE", help="the train file of a public split, instead of --data"
-    )
-    parser.add_argument(
-        "--test", type=Path, metavar="FILE", help="with --train: where the choice is tested, once"
-    )
+    add_split_flags(parser)
     parser.add_argument(
         "--validation-split",
         type=float,
@@ -92,31 +85,41 @@ def _add_grid_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
+    _check_flags(options)
     if options.stage is None:
         _search_grid(options)
     else:
         _run_stage(options)
 
 
+def _check_flags(options: argparse.Namespace) -> None:
+    """Refuse what this mode would not read."""
+    for name in dict.fromkeys(itertools.chain(*FLAGS_OF.values())):
+        value = getattr(options, name)
+        is_given = value is not None and value is not False and value != []
+        if is_given and name not in FLAGS_OF[options.stage]:
+            fitting = " or ".join(_shown(mode) for mode, names in FLAGS_OF.items() if name in names)
+            raise ConfigError(f"--{name} goes {fitting}, not {_shown(options.stage)}.")
+
+
+def _shown(stage: str | None) -> str:
+    return "without a --stage" if stage is None else f"with --stage {stage}"
+
+
 def _search_grid(options: argparse.Namespace) -> None:
     from recsys.training.tuning.grid import grid_search
     from recsys.training.tuning.space import read_grid
 
-    used = {
-        "--set": options.set,
-        "--jobs": options.jobs,
-        "--trials": options.trials,
-        "--again": options.again,
-    }
-    _refuse_flags(used, "goes with a --stage; a plain grid takes --grid")
-    train, test = _load_for_tuning(options)
+    grid = _read_values(options.grid) or read_grid(options.recommender)
+    data = open_split(options)
+    sys.stdout.write(data.note)
     with show_progress() as progress:
         result = grid_search(
-            train,
+            data.train,
             options.recommender,
-            _read_values(options.grid) or read_grid(options.recommender),
+            grid,
             output=options.output or DEFAULT_OUTPUT,
-            test=test,
+            test=data.read_test() if data.has_test else None,
             validation_split=options.validation_split,
             metric=options.metric or DEFAULT_METRIC,
             progress=progress,
@@ -127,23 +130,25 @@ def _search_grid(options: argparse.Namespace) -> None:
 def _run_stage(options: argparse.Namespace) -> None:
     from recsys.training.tuning.plots import plot_search
     from recsys.training.tuning.report import report_search
+    from recsys.training.tuning.study import Study
     from recsys.training.tuning.validate import validate
 
-    used = {"--metric": options.metric, "--output": options.output}
-    _refuse_flags(used, "goes without a --stage; the stages choose by ndcg@10 and keep a log of their own")
-    flags = {"coarse": ("--grid", options.grid), "fine": ("--trials", options.trials)}
-    others = {**dict(flags[stage] for stage in flags if stage != options.stage)}
-    if options.stage != "validate":
-        others["--again"] = options.again
-    _refuse_flags(others, f"is no flag of the stage {options.stage}")
-    if options.stage == "validate" and options.train is not None and options.test is None:
-        raise ConfigError("The stage validate reads a test part: name the --test file of the public split.")
-    if options.train is None and options.test is not None:
-        raise ConfigError("--test is the test file of a public split; name its --train too.")
+    data = open_split(options, needs_test=options.stage == "validate")
+    sys.stdout.write(data.note)
     with show_progress() as progress:
-        study = _open_study(options, progress)
+        study = Study(
+            options.recommender,
+            data.train,
+            data.version,
+            experiments_dir(),
+            validation_split=options.validation_split,
+            held_back=data.held_back,
+            fixed=parse_assignments(options.set),
+            jobs=options.jobs,
+            progress=progress,
+        )
         if options.stage == "validate":
-            print(validate(study, lambda: _load_test(options), again=options.again).report())
+            print(validate(study, data.read_test, again=options.again).report())
             return
         if options.stage == "coarse":
             result = study.coarse(_read_values(options.grid) or None)
@@ -154,60 +159,10 @@ def _run_stage(options: argparse.Namespace) -> None:
         print(f"plot: {path}")
 
 
-def _open_study(options: argparse.Namespace, progress: ProgressCallback) -> Study:
-    """The search on what may be chosen from; a public test file is not opened."""
-    from recsys.training.tuning.study import Study
-
-    if options.train is None:
-        dataset = open_dataset(options.data)
-        split = split_for_training(dataset, options.test_split, seed=0)
-        train, held_back = split.train, split.strategy
-    else:
-        dataset = train = load_public_train(options.train)
-        held_back = ""
-    return Study(
-        options.recommender,
-        train,
-        dataset.content_hash[:VERSION_LENGTH],
-        experiments_dir(),
-        validation_split=options.validation_split,
-        held_back=held_back,
-        fixed=parse_assignments(options.set),
-        jobs=options.jobs,
-        progress=progress,
-    )
-
-
-def _load_test(options: argparse.Namespace) -> Split:
-    """Train and validation part together, and the test part."""
-    if options.train is not None:
-        return load_public_split(options.train, options.test)
-    return split_for_training(open_dataset(options.data), options.test_split, seed=0)
-
-
-def _refuse_flags(used: dict[str, object], why: str) -> None:
-    wrong = [name for name, value in used.items() if value]
-    if wrong:
-        raise ConfigError(f"{wrong[0]} {why}.")
-
-
-def _load_for_tuning(options: argparse.Namespace) -> tuple[Dataset, Split | None]:
-    """What to learn and choose from, and what to test the choice on."""
-    if options.train is None and options.test is not None:
-        raise ConfigError("--test is the test file of a public split; name its --train too.")
-    if options.train is None:
-        split = split_for_training(
-            open_dataset(options.data, max_users=options.max_users, max_items=options.max_items),
-            options.test_split,
-            seed=0,
-        )
-    elif options.test is None:
-        return load_public_train(options.train), None
-    else:
-        split = load_public_split(options.train, options.test)
-    return split.train, split
-
-
 def _read_values(assignments: list[str]) -> dict[str, list[object]]:
     """NAME=VALUE,VALUE as lists of values."""
-    return {name: list(str(values).split(",")) for name, values in parse_assignments(assignments).items()}
+    lists = {name: str(values).split(",") for name, values in parse_assignments(assignments).items()}
+    for name, values in lists.items():
+        if not all(value.strip() for value in values):
+            raise ConfigError(f"--grid {name}={','.join(values)} has an empty value; write {name}=1,2,4.")
+    return {name: [*values] for name, values in lists.items()}

@@ -11,12 +11,14 @@ import fcntl
 import io
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ COLUMNS = (
 )
 DONE, PRUNED, FAILED, DIED = "done", "pruned", "failed", "died"
 STATUSES = (DONE, PRUNED, FAILED, DIED)
+VERSION_LENGTH = 12  # of a dataset's hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ class TrialRow:
     """One try, or one test of what was chosen (stage `validate`).
 
     `status`: done; pruned (stopped, for others were better by then); failed (the recommender said
-    why, and would again); died (the process ended, another try may go well). `recall` and `ndcg`
-    at 10 where it is done. `parameters` is the whole configuration but the seed. `curve` holds
-    (iteration or epoch, figure) of the looks at the validation part on the way; `best_epoch` the
-    one kept, of what is stopped early.
+    why, and would again); died (memory was short or the process ended, another try may go well).
+    `recall` and `ndcg` at 10 where it is done. `parameters` is the whole configuration but the seed.
+    `curve` holds (iteration or epoch, figure) of the looks at the validation part on the way;
+    `best_epoch` the one kept, of what is stopped early.
     """
 
     model: str
@@ -79,21 +82,43 @@ def as_text(parameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(parameters), sort_keys=True, ensure_ascii=False)
 
 
+def data_version(dataset: Dataset) -> str:
+    """What a dataset is known by in the log and in tuned.json: other cells, another version."""
+    return dataset.content_hash[:VERSION_LENGTH]
+
+
 def append_trial(folder: Path, row: TrialRow) -> None:
     """Add a row, with the time unless it has one.
 
     Raises:
         ArtifactError: the file cannot be written.
     """
+    with _opened(folder) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0, io.SEEK_END)
+        text = _as_line(COLUMNS) if file.tell() == 0 else _end_of_a_torn_row(file)
+        file.write((text + _as_line(_cells(row))).encode())
+        file.flush()
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that could not take a row, before there is one to lose.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    with _opened(folder):
+        pass
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[IO[bytes]]:
+    """The log, to be read and appended to; there if it was not."""
     path = folder / TRIALS_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0, io.SEEK_END)
-            text = _as_line(COLUMNS) if file.tell() == 0 else _end_of_a_torn_row(file)
-            file.write((text + _as_line(_cells(row))).encode())
-            file.flush()
+            yield file
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror or error}); mend the permissions or free space, or "
@@ -121,7 +146,10 @@ def read_trials(folder: Path) -> list[TrialRow]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); mend it or move it away.") from error
+        raise ArtifactError(
+            f"{path} cannot be read ({error}); mend it, move it away, or name another folder by "
+            "RECSYS_EXPERIMENTS_DIR."
+        ) from error
     return [row for row in rows if row is not None]
 
 
@@ -162,7 +190,7 @@ def _as_line(cells: Iterable[str]) -> str:
     return line.getvalue()
 
 
-def _end_of_a_torn_row(file: io.BufferedRandom) -> str:
+def _end_of_a_torn_row(file: IO[bytes]) -> str:
     """A line break where a writer was killed amid a row, with the quote it may have left open."""
     file.seek(-1, io.SEEK_END)
     if file.read() == b"\n":

@@ -13,7 +13,6 @@ import numpy as np
 
 from recsys.datasets.splits import Split, split_for_training, split_random
 from recsys.datasets.user_items import Dataset, cells_where
-from recsys.engines.als_config import ALSConfig
 from recsys.evaluation.evaluate import evaluate
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
@@ -27,7 +26,8 @@ from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.training.memory import check_fit
 from recsys.types import ProgressCallback
 
-BY_EPOCHS = ("two_tower", "bpr", "hybrid_text")  # and als, where its patience is above 0
+BY_EPOCHS = ("two_tower", "bpr", "hybrid_text")
+BY_PATIENCE = ("als", "als_ratings")  # where it is above 0; else always all iterations
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 MAX_USERS = 3_000  # enough to tell shares apart; a blend is tried eleven times over all of them
 
@@ -57,7 +57,7 @@ def with_parts(names: Sequence[str]) -> list[str]:
 
 def has_choices(names: Sequence[str], overrides: Overrides | None = None) -> bool:
     """Whether a validation part would be used."""
-    return bool({*BY_EPOCHS, "ensemble"} & set(names)) or _stops_als_early(names, overrides or {})
+    return bool({*BY_EPOCHS, "ensemble"} & set(names)) or bool(_patient(names, overrides or {}))
 
 
 def choose_on_validation(
@@ -73,7 +73,7 @@ def choose_on_validation(
 ) -> Choices:
     """Stop what is trained by epochs early and weigh the ensemble on the last part of a dataset.
 
-    als is stopped early where its `patience` is above 0.
+    als and als_ratings are stopped early where their `patience` is above 0.
 
     Args:
         dataset: what may be learned from; no test part in it.
@@ -92,7 +92,8 @@ def choose_on_validation(
     if "als_share" in overrides.get("ensemble", {}):
         wanted.discard("ensemble")  # somebody has chosen it
     stages = StagedProgress(
-        progress, {"two_tower": 10.0, "bpr": 5.0, "hybrid_text": 10.0, "als": 5.0, "ensemble": 2.0}
+        progress,
+        {"two_tower": 10.0, "bpr": 5.0, "hybrid_text": 10.0, "als": 5.0, "als_ratings": 5.0, "ensemble": 2.0},
     )
     validation = (
         split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
@@ -113,13 +114,12 @@ def choose_on_validation(
         fitted[name] = recommender
         chosen[name] = {"epochs": recommender.best_epoch}
         facts[name] = {"validation": validation.strategy, "learning_curve": recommender.learning_curve}
-    if _stops_als_early(names, overrides):
-        als = ALSRecommender(ALSConfig.default(**overrides.get("als", {})))
+    for name, als in _patient(names, overrides).items():
         start_from_text(als, validation.train, overrides.get("text_start", {}))
         check_fit(als, validation.train)
-        fitted["als"] = als.fit_early_stopping(validation, stages.within("als"))
-        chosen["als"] = {"iterations": als.best_iteration}
-        facts["als"] = {"validation": validation.strategy, "learning_curve": _looks(als.learning_curve)}
+        fitted[name] = als.fit_early_stopping(validation, stages.within(name))
+        chosen[name] = {"iterations": als.best_iteration}
+        facts[name] = {"validation": validation.strategy, "learning_curve": _looks(als.learning_curve)}
     if "ensemble" in wanted:
         if "als" not in fitted:
             fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
@@ -167,8 +167,12 @@ def sample_users(split: Split, most: int, seed: int) -> Split:
     return replace(split, test=cells_where(split.test, is_drawn))
 
 
-def _stops_als_early(names: Sequence[str], overrides: Overrides) -> bool:
-    return "als" in names and ALSConfig.default(**overrides.get("als", {})).patience > 0
+def _patient(names: Sequence[str], overrides: Overrides) -> dict[str, ALSRecommender]:
+    """Those that are stopped early by the validation part, unfitted."""
+    made = {name: make_recommender(name, **overrides.get(name, {})) for name in BY_PATIENCE if name in names}
+    return {
+        name: one for name, one in made.items() if isinstance(one, ALSRecommender) and one.config.patience > 0
+    }
 
 
 def _looks(curve: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:

@@ -70,6 +70,18 @@ def add_size_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-items", type=int, metavar="N", help="and from the N most popular items")
 
 
+def add_override_flags(parser: argparse.ArgumentParser) -> None:
+    """--set, by recommender, and --tuned."""
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="RECOMMENDER.NAME=VALUE", help="replace hyper-parameters"
+    )
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="take hyper-parameters that recsys tune NAME --stage validate saved; --set wins over them",
+    )
+
+
 def add_models_flag(parser: argparse.ArgumentParser) -> None:
     """--models-dir."""
     parser.add_argument(

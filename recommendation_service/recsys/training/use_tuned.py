@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import read_config
 from recsys.datasets.user_items import Dataset
+from recsys.experiments.trials import data_version
 from recsys.experiments.tuned import tuned_overrides
 from recsys.paths import experiments_dir
 from recsys.training.choosing import Choices, merged, with_parts
 
 if TYPE_CHECKING:
     from recsys.training.pipeline import TrainingPlan
-
-VERSION_LENGTH = 12  # of a dataset's hash, as in the log of experiments
 
 
 def with_tuned(
@@ -35,7 +34,7 @@ def with_tuned(
     if not plan.use_tuned:
         return plan, {}, []
     names = with_parts(plan.recommenders)
-    overrides, facts = tuned_overrides(experiments_dir(), names, dataset.content_hash[:VERSION_LENGTH])
+    overrides, facts = tuned_overrides(experiments_dir(), names, data_version(dataset))
     config = read_config()
     warnings = [
         f"{name} is trained as configured, for it was never tuned; run recsys tune {name} --stage coarse, "

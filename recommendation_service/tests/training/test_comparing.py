@@ -94,4 +94,4 @@ def test_the_command_compares_what_was_tuned(
 
 def test_half_a_public_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "als", "bpr", "--train", str(tmp_path / "train.txt")]) == 1
-    assert "name both --train and --test" in capsys.readouterr().err
+    assert "name its --test too" in capsys.readouterr().err

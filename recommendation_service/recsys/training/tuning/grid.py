@@ -2,7 +2,7 @@
 
 The test set, which no trial sees, is split off before: by time when times are known, or it is the
 test file of a public split. Part of what is left is the validation set, on which all trials are
-measured and one is chosen.
+measured and one is chosen. A trial that fails is a row with its error, and the others go on.
 """
 
 from __future__ import annotations
@@ -14,34 +14,40 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.metrics.ranking import parse_cutoff
+from recsys.metrics.ranking import METRICS, parse_cutoff
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.table import make_recommender
 from recsys.training.figures import format_figures
+from recsys.training.memory import check_fit
+from recsys.training.tuning.space import check_can_be_tried
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
 
 BASELINE = "popularity"
 TEST_STAGE = "testing the best"
+SECONDS = ("fit_seconds", "evaluate_seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One point of the grid, measured on the validation set; figures as in Evaluation."""
+    """One point of the grid, measured on the validation set; figures as in Evaluation.
+
+    One that failed has no figures but its `error`.
+    """
 
     parameters: Mapping[str, object]
     protocol: str
     metrics: Mapping[str, Interval]
     fit_seconds: float
     evaluate_seconds: float
+    error: str = ""
 
     def describe(self) -> str:
         """Its parameters as a command line takes them."""
@@ -50,12 +56,16 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """`trials` best first; `test` and `baseline` were measured after choosing, where there is a test set."""
+    """`trials` best first; `test` and `baseline` were measured after choosing, where there is a test set.
+
+    `failed` are those without figures, in the order tried.
+    """
 
     recommender: str
     trials: tuple[Trial, ...]
     test: Evaluation | None
     baseline: Evaluation | None
+    failed: tuple[Trial, ...] = ()
 
     @property
     def best(self) -> Trial:
@@ -72,7 +82,9 @@ class TuningResult:
         rows = [[*map(str, trial.parameters.values()), *_figures(trial)] for trial in self.trials]
         best = [f"best {metric}: {self.best_by(metric).describe()}" for metric in self.best.metrics]
         chosen = f"chosen on validation: {self.best.describe()}"
-        lines = [*_align([header, *rows]), f"validation: {self.best.protocol}", *best]
+        lines = _align([header, *rows])
+        lines += [f"failed: {trial.describe()}: {trial.error}" for trial in self.failed]
+        lines += [f"validation: {self.best.protocol}", *best]
         if self.test is None or self.baseline is None:
             return "\n".join((*lines, chosen))
         evaluations = {self.baseline.recommender: self.baseline, self.recommender: self.test}
@@ -107,28 +119,41 @@ def grid_search(
     Raises:
         ConfigError: the grid is empty, or names an unknown parameter or a value that cannot work,
             or the metric is not one of ours; found before anything is trained.
-        DataError: the dataset is too small to be split.
+        DataError: the dataset is too small to be split, or every trial has failed.
     """
     k = parse_cutoff(metric)
     combinations = _combine(recommender, grid)
+    check_can_be_tried(recommender, train)
     validation = split_for_training(train, validation_split, seed)
     last = () if test is None else (TEST_STAGE,)
     stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), *last), 1.0))
-    trials: list[Trial] = []
+    tried: list[Trial] = []
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.DictWriter(file, fieldnames=_columns(grid, k))
+        rows.writeheader()
         for parameters in combinations:
-            trials.append(_measure(recommender, parameters, validation, k, seed, stages))
-            _append_row(file, trials[-1], with_header=len(trials) == 1)
-    trials.sort(key=lambda trial: -trial.metrics[metric]["mean"])
+            tried.append(_try(recommender, parameters, validation, k, seed, stages))
+            rows.writerow(_row(tried[-1]))
+            file.flush()
+    failed = tuple(trial for trial in tried if trial.error)
+    trials = sorted((t for t in tried if not t.error), key=lambda trial: -trial.metrics[metric]["mean"])
+    if not trials:
+        first = failed[0]
+        raise DataError(
+            f"All {len(failed)} trials of {recommender} failed, the first ({first.describe()}) so: "
+            f"{first.error}"
+        )
     if test is None:
-        return TuningResult(recommender, tuple(trials), None, None)
+        return TuningResult(recommender, tuple(trials), None, None, failed)
 
     stages.update(TEST_STAGE)
-    chosen = make_recommender(recommender, **trials[0].parameters).fit(train)
+    chosen = make_recommender(recommender, **trials[0].parameters)
+    check_fit(chosen, train)
+    chosen.fit(train)
     tested = evaluate(chosen, test, k=k, seed=seed, progress=stages.within(TEST_STAGE))
     baseline = evaluate(make_recommender(BASELINE).fit(train), test, k=k, seed=seed)
-    return TuningResult(recommender, tuple(trials), tested, baseline)
+    return TuningResult(recommender, tuple(trials), tested, baseline, failed)
 
 
 def _combine(recommender: str, grid: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
@@ -148,7 +173,7 @@ def _stage(parameters: Mapping[str, object]) -> str:
     return "trying " + " ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def _measure(
+def _try(
     recommender: str,
     parameters: Mapping[str, object],
     validation: Split,
@@ -156,29 +181,32 @@ def _measure(
     seed: int,
     stages: StagedProgress,
 ) -> Trial:
+    """A trial measured; one that does not fit into memory, or cannot be fitted, says why."""
     stage = _stage(parameters)
     stages.update(stage)
     started = time.perf_counter()
-    fitted = make_recommender(recommender, **parameters).fit(validation.train, stages.within(stage))
-    fitted_at = time.perf_counter()
-    evaluation = evaluate(fitted, validation, k=k, seed=seed)
+    try:
+        fitted = make_recommender(recommender, **parameters)
+        check_fit(fitted, validation.train)
+        fitted.fit(validation.train, stages.within(stage))
+        fitted_at = time.perf_counter()
+        evaluation = evaluate(fitted, validation, k=k, seed=seed)
+    except RecsysError as error:
+        logger.warning("failed recommender=%s %s: %s", recommender, stage, error)
+        return Trial(parameters, "", {}, time.perf_counter() - started, 0.0, " ".join(str(error).split()))
     done = time.perf_counter()
     logger.info("tried recommender=%s %s: %s", recommender, stage, evaluation.summary())
     return Trial(parameters, evaluation.protocol, evaluation.metrics, fitted_at - started, done - fitted_at)
 
 
-def _append_row(file: TextIO, trial: Trial, *, with_header: bool) -> None:
+def _columns(grid: Mapping[str, object], k: int) -> list[str]:
+    return [*grid, *(f"{name}@{k}" for name in METRICS), *SECONDS, "protocol", "error"]
+
+
+def _row(trial: Trial) -> dict[str, object]:
     means = {name: round(interval["mean"], 6) for name, interval in trial.metrics.items()}
-    seconds = {
-        "fit_seconds": round(trial.fit_seconds, 3),
-        "evaluate_seconds": round(trial.evaluate_seconds, 3),
-    }
-    row = {**trial.parameters, **means, **seconds, "protocol": trial.protocol}
-    writer = csv.DictWriter(file, fieldnames=list(row))
-    if with_header:
-        writer.writeheader()
-    writer.writerow(row)
-    file.flush()
+    seconds = zip(SECONDS, (round(trial.fit_seconds, 3), round(trial.evaluate_seconds, 3)), strict=True)
+    return {**trial.parameters, **means, **dict(seconds), "protocol": trial.protocol, "error": trial.error}
 
 
 def _figures(trial: Trial) -> list[str]:

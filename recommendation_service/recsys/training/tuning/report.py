@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recsys.experiments.trials import DONE, FAILED, PRUNED, TrialRow, varied
+from recsys.experiments.trials import DIED, DONE, FAILED, PRUNED, TrialRow, varied
 from recsys.training.tuning.choice import as_number
 from recsys.training.tuning.study import SearchResult
 
@@ -32,12 +32,13 @@ def report_search(result: SearchResult) -> str:
 
 
 def _told(result: SearchResult) -> list[str]:
-    of_status = {status: sum(row.status == status for row in result.rows) for status in (PRUNED, FAILED)}
+    stopped = sum(row.status == PRUNED for row in result.rows)
+    failed = [row for row in result.rows if row.status in (FAILED, DIED)]
     lines = [
         f"{result.n_new} tries made now, {result.n_known} were in the log; "
-        f"{of_status[PRUNED]} stopped early, {of_status[FAILED]} failed"
+        f"{stopped} stopped early, {len(failed)} failed"
     ]
-    lines += [f"failed: {row.error}" for row in result.rows if row.status == FAILED]
+    lines += [f"failed: {row.error}" for row in failed]
     return lines
 
 

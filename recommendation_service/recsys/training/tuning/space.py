@@ -19,9 +19,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recsys.config import read_section
-from recsys.errors import ConfigError
-from recsys.recommenders.table import RECOMMENDERS, make_recommender
+from recsys.config import read_config
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ConfigError, DataError
+from recsys.paths import config_file
+from recsys.recommenders.table import RECOMMENDERS, make_recommender, recommender_class
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -52,6 +54,11 @@ class Range:
         """The most it can give."""
         return max(self.choices) if self.choices else self.high
 
+    @property
+    def smallest(self) -> Any:
+        """The least it can give."""
+        return min(self.choices) if self.choices else self.low
+
     def distribution(self) -> BaseDistribution:
         """The same for Optuna."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -63,13 +70,39 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.is_log)
 
 
+def check_can_be_tried(recommender: str, train: Dataset) -> None:
+    """Refuse what no try of a search could fit.
+
+    Raises:
+        ConfigError: the recommender is put together from others.
+        DataError: it cannot learn from this dataset.
+    """
+    kind = recommender_class(recommender)
+    if kind.parts:
+        raise ConfigError(
+            f"{recommender} is put together from {' and '.join(kind.parts)}: tune those; a training chooses "
+            "on a validation part how to weigh them."
+        )
+    why_not = kind.why_not_fit(train)
+    if why_not is not None:
+        raise DataError(f"{recommender} cannot learn from this dataset: {why_not}.")
+
+
 def read_search(recommender: str) -> dict[str, Any]:
     """The section of a recommender.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: it has none; the message names those that have.
     """
-    return read_section(f"{recommender}_search")
+    config = read_config()
+    section = config.get(f"{recommender}_search")
+    if not isinstance(section, dict):
+        having = ", ".join(name for name in RECOMMENDERS if f"{name}_search" in config)
+        raise ConfigError(
+            f"{config_file()} has no section {recommender}_search. Those that can be searched are "
+            f"{having or 'none'}; of any other, name a plain --grid, without a --stage."
+        )
+    return section
 
 
 def read_grid(recommender: str) -> dict[str, list[object]]:
@@ -135,6 +168,20 @@ def fine_ranges(recommender: str, best: Mapping[str, Any], fixed: Mapping[str, o
     if not ranges:
         raise ConfigError(f"{where} leaves nothing to search; name a range there, or fix less by --set.")
     return ranges
+
+
+def extremes(recommender: str, best: Mapping[str, Any], ranges: Mapping[str, Range]) -> list[dict[str, Any]]:
+    """The best configuration with the shortest and with the longest vectors of its ranges."""
+    found = [complete(recommender, best)]
+    for name, one in ranges.items():
+        if name not in SIZES:
+            continue
+        for value in (one.smallest, one.largest):
+            try:
+                found.append(complete(recommender, {**best, name: round(value)}))
+            except ConfigError:  # never tried then: the search refuses it too
+                continue
+    return found
 
 
 def n_fine_trials(recommender: str) -> int:

@@ -25,9 +25,11 @@ from recsys.experiments.trials import (
     DONE,
     FAILED,
     PRUNED,
+    TRIALS_FILE,
     TrialRow,
     append_trial,
     as_text,
+    check_writable,
     read_trials,
 )
 from recsys.memory import free_bytes
@@ -36,12 +38,20 @@ from recsys.recommenders.table import make_recommender
 from recsys.training.tuning.choice import N_SEEDS, Choice, choose, describe, finalists
 from recsys.training.tuning.measure import K
 from recsys.training.tuning.optuna_source import FineSource
-from recsys.training.tuning.space import coarse_combinations, complete, fine_ranges, n_fine_trials, size_of
+from recsys.training.tuning.space import (
+    check_can_be_tried,
+    coarse_combinations,
+    complete,
+    extremes,
+    fine_ranges,
+    n_fine_trials,
+    read_search,
+)
 from recsys.training.tuning.workers import (
     Ended,
     Job,
     allowed_jobs,
-    estimate_bytes,
+    estimate_try_bytes,
     run_jobs,
 )
 from recsys.types import ProgressCallback, ProgressReport
@@ -79,8 +89,8 @@ class Study:
         progress: told how far a stage is.
 
     Raises:
-        ConfigError: the share cannot work.
-        DataError: the data is too small to be split.
+        ConfigError: the recommender has no search, or the share cannot work.
+        DataError: the recommender cannot learn from the data, or it is too small to be split.
     """
 
     recommender: str
@@ -94,6 +104,8 @@ class Study:
     progress: ProgressCallback = ignore_progress
 
     def __post_init__(self) -> None:
+        check_can_be_tried(self.recommender, self.train)
+        read_search(self.recommender)
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs is {self.jobs}; it must be a whole number from 1.")
         self.validation = split_for_training(self.train, self.validation_split, seed=0)
@@ -107,7 +119,7 @@ class Study:
 
         Raises:
             ConfigError: the grid names an unknown parameter, or is none.
-            UnavailableError: not even one try fits into memory.
+            UnavailableError: not even the smallest try fits into memory.
             DataError: every try has failed.
         """
         combinations = coarse_combinations(self.recommender, grid, self.fixed)
@@ -129,7 +141,7 @@ class Study:
 
         Raises:
             ConfigError: nothing was chosen by coarse, or a range cannot be searched.
-            UnavailableError: not even one try fits into memory.
+            UnavailableError: not even the smallest try fits into memory.
             DataError: every try has failed.
         """
         n_trials = n_fine_trials(self.recommender) if n_trials is None else n_trials
@@ -149,9 +161,9 @@ class Study:
         )
         n_known = source.n_made
         run = _Run(self, "fine", max(n_trials - n_known, 0))
-        largest = size_of({**best.chosen.parameters, **{name: r.largest for name, r in ranges.items()}})
         if n_known < n_trials:
-            run.make(source, largest=largest, on_look=source.look, on_row=source.tell)
+            kinds = extremes(self.recommender, best.chosen.parameters, ranges)
+            run.make(source, kinds=kinds, on_look=source.look, on_row=source.tell)
         self._check_any_done("fine", [row for row in self.rows() if row.stage == "fine"])
         self._confirm(run)
         return self._result("fine", run.n_made, n_known)
@@ -230,7 +242,8 @@ class Study:
     ) -> TrialRow:
         ended = ended or Ended()
         measured = ended.measured
-        status = DONE if measured else PRUNED if ended.is_pruned else DIED if ended.is_dead else FAILED
+        is_worth_another = ended.is_dead or ended.lacks_memory
+        status = DONE if measured else PRUNED if ended.is_pruned else DIED if is_worth_another else FAILED
         return TrialRow(
             model=self.recommender,
             stage=stage,
@@ -248,7 +261,7 @@ class Study:
         )
 
     def _known(self) -> set[tuple[str, str, str, int, str]]:
-        """Tries not to be made again; one whose process died, or that was stopped early, says too little."""
+        """Tries not to be made again; one that lacked memory, or was stopped early, says too little."""
         return {row.key for row in self.rows() if row.status in (DONE, FAILED)}
 
     def _confirm(self, run: _Run) -> None:
@@ -287,15 +300,21 @@ class _Run:
         self,
         jobs: Iterable[Job],
         *,
-        largest: int | None = None,
+        kinds: Sequence[Mapping[str, object]] | None = None,
         on_look: Callable[[Job, int, float], bool] = lambda job, step, figure: True,
         on_row: Callable[[Job, TrialRow], None] = lambda job, row: None,
     ) -> None:
-        """Make them all, side by side as far as cores and memory allow; `largest`: the longest vectors."""
+        """Make them all, side by side as far as cores and memory allow.
+
+        `kinds` are the parameters that memory is reckoned by; by default those of the jobs, a list then.
+        """
         study = self._study
-        if largest is None:
+        if kinds is None:
             jobs = list(jobs)
-            largest = max((size_of(job.parameters) for job in jobs), default=0)
+            kinds = [job.parameters for job in jobs]
+        if not kinds:
+            return
+        check_writable(study.folder)
         coming = iter(jobs)
 
         def next_job() -> Job | None:
@@ -319,10 +338,15 @@ class _Run:
         n_jobs = allowed_jobs(
             study.jobs,
             cores=len(os.sched_getaffinity(0)),
-            each_bytes=estimate_bytes(study.validation, largest),
+            needed=[estimate_try_bytes(study.recommender, study.validation, kind) for kind in kinds],
             free=free_bytes(),
         )
-        run_jobs(study.recommender, study.validation, next_job, n_jobs=n_jobs, on_look=look, on_end=end)
+        try:
+            run_jobs(study.recommender, study.validation, next_job, n_jobs=n_jobs, on_look=look, on_end=end)
+        except KeyboardInterrupt as stop:
+            log = study.folder / TRIALS_FILE
+            stop.add_note(f"{self.n_made} tries of this run are in {log}; the same command goes on there.")
+            raise
 
     def _tell(self, job: Job) -> None:
         stage = f"{self.stage}: try {min(self.n_made + 1, self.total)} of {self.total}, {_shown(job)}"

@@ -12,10 +12,11 @@ from recsys.datasets.splits import Split
 from recsys.errors import ConfigError
 from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.experiments.trials import DONE, TrialRow, append_trial, varied
+from recsys.experiments.trials import DONE, TrialRow, append_trial, check_writable, varied
 from recsys.experiments.tuned import TUNED_FILE, save_tuned
 from recsys.recommenders.table import make_recommender
 from recsys.training.figures import format_figures
+from recsys.training.memory import check_fit
 from recsys.training.tuning.choice import Choice
 from recsys.training.tuning.measure import K
 from recsys.training.tuning.study import VALIDATED, Study
@@ -73,7 +74,7 @@ def validate(study: Study, load_test: Callable[[], Split], *, again: bool = Fals
 
     Raises:
         ConfigError: nothing was chosen yet, or the test part was read before.
-        DataError: it cannot be fitted, or nobody has a held-back item.
+        DataError: it does not fit into memory or cannot be fitted, or nobody has a held-back item.
     """
     choice = study.choice()
     before = study.tests_before()
@@ -87,11 +88,14 @@ def validate(study: Study, load_test: Callable[[], Split], *, again: bool = Fals
     parameters = {**choice.chosen.parameters}
     if choice.chosen.best_epoch is not None:
         parameters["epochs"] = choice.chosen.best_epoch
+    check_writable(study.folder)
     test = load_test()
     seed = study.seeds[0]
     study.progress(ProgressReport("validate: fitting the choice on train and validation part", 0.0))
     started = time.perf_counter()
-    fitted = make_recommender(study.recommender, **parameters, seed=seed).fit(test.train)
+    fitted = make_recommender(study.recommender, **parameters, seed=seed)
+    check_fit(fitted, test.train)
+    fitted.fit(test.train)
     study.progress(ProgressReport("validate: testing it, once", 0.7))
     tested = evaluate(fitted, test, k=K, seed=0)
     seconds = time.perf_counter() - started

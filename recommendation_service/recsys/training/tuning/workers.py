@@ -1,8 +1,8 @@
 """Tries side by side, each in a process of its own with its share of the cores.
 
-A process is started afresh and not forked, for a fork after a fit with threads hangs. What it runs
-out of (memory, most often) ends that process and its try alone. All end with the search: by their
-parent, or, where that was killed, at the next word they would say to it.
+A process is started afresh and not forked, for a fork after a fit with threads hangs. A try that would
+not fit into memory is not begun; what runs out of it nevertheless ends its process and its try alone. All end
+with the search: by their parent, or, where that was killed, at the next word they would say to it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from recsys.config import SectionConfig
 from recsys.datasets.splits import Split
-from recsys.errors import RecsysError, UnavailableError
+from recsys.errors import DataError, RecsysError, UnavailableError
+from recsys.recommenders.table import make_recommender
+from recsys.training.memory import check_fit, estimate_fit_bytes
 from recsys.training.tuning.measure import Measured, Stopped, measure
 
 logger = logging.getLogger(__name__)
 
-BASE_BYTES = 400 * 2**20  # of a process with NumPy, SciPy and the library that fits
-COPIES = 4  # of the cells and of the factors: read, transposed, rotated, the best so far
+BASE_BYTES = 100 * 2**20  # of a process with NumPy and SciPy; 60 MiB were measured
+COPIES = 2  # of the data: as it comes and as it is read
+ID_BYTES = 100  # of a user or an item in a mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a try ended: `measured` where it was; why it was not in `error`; `is_dead`: with its process."""
+    """How a try ended: `measured` where it was, else why it was not in `error`.
+
+    `is_dead`: with its process; `lacks_memory`: another time it may go well.
+    """
 
     measured: Measured | None = None
     error: str = ""
     is_pruned: bool = False
     is_dead: bool = False
+    lacks_memory: bool = False
 
 
-def estimate_bytes(validation: Split, size: int) -> int:
-    """Roughly the most memory that a try holds: its copies of the cells, and factors of this length."""
+def estimate_try_bytes(recommender: str, validation: Split, parameters: Mapping[str, Any]) -> int:
+    """Roughly the most memory that the process of a try holds: itself, its copy of the data, and the fit."""
     train = validation.train
     matrices = [
         train.user_items,
@@ -55,28 +64,37 @@ def estimate_bytes(validation: Split, size: int) -> int:
         *([train.last_event_at] if train.last_event_at is not None else []),
     ]
     cells = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
-    factors = 4 * size * sum(train.user_items.shape)
-    return BASE_BYTES + COPIES * (cells + factors)
+    ids = ID_BYTES * (train.n_users + len(train.all_items))
+    config: SectionConfig = make_recommender(recommender, **parameters).config
+    return BASE_BYTES + COPIES * (cells + ids) + estimate_fit_bytes(recommender, train, config)
 
 
-def allowed_jobs(asked: int | None, *, cores: int, each_bytes: int, free: int | None) -> int:
+def allowed_jobs(asked: int | None, *, cores: int, needed: Sequence[int], free: int | None) -> int:
     """How many tries run side by side: as many as asked, but no more than cores or than memory holds.
 
-    `free` bytes, None where the system does not tell.
+    Args:
+        asked: None: as many as there are cores.
+        cores: of this process.
+        needed: bytes, of every kind of try. One that does not fit by itself says so when it is its turn.
+        free: bytes; None where the system does not tell.
 
     Raises:
-        UnavailableError: not even one fits.
+        UnavailableError: not even the smallest fits.
     """
-    fitting = cores if free is None else free // each_bytes
-    if fitting < 1:
-        raise UnavailableError(
-            f"A try needs about {each_bytes / 2**20:,.0f} MiB and {(free or 0) / 2**20:,.0f} MiB are free; "
-            "end other programs, search smaller factors, or tune on fewer users."
-        )
     wanted = cores if asked is None else min(asked, cores)
-    if fitting < wanted:
-        logger.warning("fewer tries at once wanted=%d memory holds=%d", wanted, fitting)
-    return int(min(wanted, fitting))
+    if free is None:
+        return wanted
+    fitting = [each for each in needed if each <= free]
+    if not fitting:
+        raise UnavailableError(
+            f"A try needs about {min(needed) / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free; "
+            "end other programs, search smaller factors, or tune on fewer users or items (--max-users N, "
+            "--max-items N)."
+        )
+    held = free // max(fitting)
+    if held < wanted:
+        logger.warning("fewer tries at once wanted=%d memory holds=%d", wanted, held)
+    return int(min(wanted, held))
 
 
 def run_jobs(
@@ -101,8 +119,9 @@ def run_jobs(
     cores = sorted(os.sched_getaffinity(0))
     shares = [cores[place::n_jobs] for place in range(n_jobs)]
     workers: dict[Connection, _Worker] = {}
+    idle: list[_Worker] = []
     try:
-        idle = [_Worker(recommender, validation, share) for share in shares]
+        idle += [_Worker(recommender, validation, share) for share in shares]
         while True:
             while idle and (job := next_job()) is not None:
                 worker = idle.pop()
@@ -119,7 +138,7 @@ def run_jobs(
                 on_end(worker.job, ended)
                 idle.append(_Worker(recommender, validation, worker.cores) if ended.is_dead else worker)
     finally:
-        for worker in (*workers.values(), *locals().get("idle", ())):
+        for worker in (*workers.values(), *idle):
             worker.end()
 
 
@@ -139,7 +158,8 @@ class _Worker:
             self._process = context.Process(
                 target=_work, args=(theirs, *self._of, self.cores), daemon=True, name="recsys-try"
             )
-            self._process.start()
+            with _without_interrupts():
+                self._process.start()
             theirs.close()
         self.connection.send(job)
 
@@ -170,11 +190,20 @@ class _Worker:
         return Ended(error=f"its process ended by {how}{why}", is_dead=True)
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """What is started here never hears Ctrl-C, which a terminal sends to all; its parent ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(connection: Connection, recommender: str, validation: Split, cores: list[int]) -> None:
     """The process: a job after another, until nobody is there to give one."""
     from threadpoolctl import threadpool_limits
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
     os.sched_setaffinity(0, cores)
     threadpool_limits(len(cores))
 
@@ -193,8 +222,14 @@ def _work(connection: Connection, recommender: str, validation: Split, cores: li
 
 def _try(recommender: str, job: Job, validation: Split, look: Callable[[int, float], None] | None) -> Ended:
     try:
+        check_fit(make_recommender(recommender, **job.parameters), validation.train)
+    except DataError as error:
+        return Ended(error=str(error), lacks_memory=True)
+    try:
         return Ended(measure(recommender, job.parameters, job.seed, validation, look=look))
     except Stopped:
         return Ended(is_pruned=True)
-    except (RecsysError, MemoryError) as error:
-        return Ended(error=str(error) or "memory ran out")
+    except MemoryError as error:
+        return Ended(error=f"memory ran out: {error}", lacks_memory=True)
+    except RecsysError as error:
+        return Ended(error=str(error))

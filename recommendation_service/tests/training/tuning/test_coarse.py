@@ -10,7 +10,7 @@ import pytest
 
 from recsys.datasets.splits import split_for_training
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.evaluation.evaluate import evaluate
 from recsys.experiments.trials import DIED, TRIALS_FILE, TrialRow, append_trial, read_trials
 from recsys.recommenders.table import make_recommender
@@ -133,6 +133,15 @@ def test_a_grid_that_is_none_is_refused_before_anything_is_tried(
     with pytest.raises(ConfigError, match=message):
         open_study().coarse(grid)
     assert not (tmp_path / TRIALS_FILE).exists()
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_anything_is_tried(
+    open_study: Callable[..., Study],
+) -> None:
+    study = open_study(folder=Path("/proc/none"), progress=lambda report: pytest.fail("tried"))
+
+    with pytest.raises(ArtifactError, match=r"/proc/none/cf_experiments.csv cannot be written .*RECSYS_EXP"):
+        study.coarse(GRID)
 
 
 def test_tries_side_by_side_come_to_the_same(open_study: Callable[..., Study], tmp_path: Path) -> None:

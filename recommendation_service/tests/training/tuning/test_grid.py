@@ -203,6 +203,41 @@ def test_a_grid_that_cannot_work_is_refused_before_anything_is_trained(
     assert not (tmp_path / "grid.csv").exists()
 
 
+def test_a_trial_that_fails_is_a_row_with_its_error_and_the_others_go_on(tmp_path: Path) -> None:
+    """The first one: a header without its figures would not hold those of the others."""
+    grid: dict[str, list[object]] = {"alpha": [1e38, 10.0], "factors": [4]}
+
+    result = grid_search(taste_world(), "als", grid, output=tmp_path / "grid.csv")
+
+    assert [trial.parameters["alpha"] for trial in result.trials] == [10.0]
+    assert "failed: alpha=1e+38 factors=4: als found no finite factors" in result.report()
+    with (tmp_path / "grid.csv").open(newline="", encoding="utf-8") as file:
+        failed, measured = csv.DictReader(file)
+    assert failed["error"] == result.failed[0].error
+    assert (failed["precision@10"], measured["error"]) == ("", "")
+    assert float(measured["precision@10"]) == pytest.approx(
+        result.best.metrics["precision@10"]["mean"], abs=1e-6
+    )
+
+
+def test_where_every_trial_fails_the_first_reason_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"All 2 trials of als failed, the first \(alpha=1e\+38\) so: "):
+        grid_search(taste_world(), "als", {"alpha": [1e38, 2e38]}, output=tmp_path / "grid.csv")
+
+
+def test_a_trial_that_does_not_fit_into_memory_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.training.memory.free_bytes", lambda: 100 * 2**20)
+    grid: dict[str, list[object]] = {"factors": [2], "engine": ["implicit", "irspack"], "iterations": [2]}
+
+    result = grid_search(taste_world(), "als", grid, output=tmp_path / "grid.csv")
+
+    assert result.best.parameters["engine"] == "implicit"
+    assert "als needs about 0.1" in result.failed[0].error
+    assert "--max-users" in result.failed[0].error
+
+
 def test_a_dataset_too_small_to_split_twice_is_refused(tmp_path: Path) -> None:
     ids = IdMap("ab")
     tiny = Dataset(csr_matrix(np.array([[1, 0], [0, 1]], np.float32)), ids, ids)

@@ -10,26 +10,59 @@ import yaml
 
 from recsys.config import read_config
 from recsys.errors import ConfigError
+from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.tuning.space import (
+    Range,
     coarse_combinations,
     complete,
+    extremes,
     fine_ranges,
     n_fine_trials,
     read_grid,
     size_of,
 )
 
+SEARCHED = [name for name in RECOMMENDERS if f"{name}_search" in read_config()]
+IRSPACK = {"engine": "irspack"}
 
-@pytest.mark.parametrize(("name", "fixed"), [("als", {}), ("als", {"engine": "irspack"}), ("bpr", {})])
+
+@pytest.mark.parametrize(
+    ("name", "fixed"), [*((name, {}) for name in SEARCHED), ("als", IRSPACK), ("als_ratings", IRSPACK)]
+)
 def test_every_shipped_combination_and_range_works(name: str, fixed: dict[str, object]) -> None:
+    """Both ends of every range too: what is refused is a try thrown away."""
     combinations = coarse_combinations(name, None, fixed)
 
     assert {size_of(one) for one in combinations} == {32, 64, 128}
-    for parameters in combinations:
+    for parameters in (combinations[0], combinations[-1]):
         best = complete(name, parameters)
-        assert fine_ranges(name, best, fixed)
+        ranges = fine_ranges(name, best, fixed)
+        for field, one in ranges.items():
+            for value in one.choices or (one.low, one.high):
+                assert complete(name, {**best, field: round(value) if one.is_whole else value})
+            assert one.distribution()
+        assert [size_of(each) for each in extremes(name, best, ranges)] == [
+            size_of(best),
+            size_of(best) // 2,
+            size_of(best) * 2,
+        ]
     assert n_fine_trials(name) == 20
-    assert read_grid(name)
+    for end in (0, -1):
+        assert complete(name, {field: values[end] for field, values in read_grid(name).items()})
+
+
+def test_whatever_learns_vectors_by_itself_can_be_searched() -> None:
+    assert set(SEARCHED) == set(RECOMMENDERS) - {"popularity", "content", "ensemble"}
+
+
+def test_what_a_configuration_refuses_does_not_count_for_memory() -> None:
+    best = complete("als", {"factors": 4000})
+
+    found = extremes(
+        "als", best, {"factors": Range(choices=(2000, 4000, 8000)), "alpha": Range(low=1, high=2)}
+    )
+
+    assert [one["factors"] for one in found] == [4000, 2000]
 
 
 def test_the_plain_grid_is_the_guides() -> None:
@@ -115,7 +148,7 @@ def test_an_engine_without_a_part_is_named() -> None:
 
 
 def test_a_recommender_without_a_section_is_told_so() -> None:
-    with pytest.raises(ConfigError, match="has no section content_search"):
+    with pytest.raises(ConfigError, match=r"no section content_search\. Those that can .* als,.* bpr"):
         coarse_combinations("content", None, {})
 
 

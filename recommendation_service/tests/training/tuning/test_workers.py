@@ -10,15 +10,20 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import UnavailableError
+from recsys.recommenders.table import make_recommender
+from recsys.training.memory import estimate_fit_bytes
 from recsys.training.tuning.space import complete
 from recsys.training.tuning.study import Study
 from recsys.training.tuning.workers import (
     Ended,
     Job,
+    _try,
     allowed_jobs,
-    estimate_bytes,
+    estimate_try_bytes,
     run_jobs,
 )
+
+MB = 2**20
 
 
 @pytest.mark.parametrize(
@@ -27,19 +32,43 @@ from recsys.training.tuning.workers import (
 def test_never_more_than_cores_or_than_memory_holds(
     asked: int | None, cores: int, free: int, jobs: int
 ) -> None:
-    assert allowed_jobs(asked, cores=cores, each_bytes=10, free=free) == jobs
+    assert allowed_jobs(asked, cores=cores, needed=[10, 4], free=free) == jobs
+    assert allowed_jobs(asked, cores=cores, needed=[10], free=None) == min(asked or cores, cores)
+
+
+def test_a_try_that_does_not_fit_by_itself_does_not_slow_the_others() -> None:
+    assert allowed_jobs(4, cores=4, needed=[10, 1000], free=45) == 4
 
 
 def test_not_even_one_is_refused_with_the_numbers() -> None:
-    with pytest.raises(UnavailableError, match="needs about 600 MiB and 500 MiB are free; end other"):
-        allowed_jobs(1, cores=4, each_bytes=600 * 2**20, free=500 * 2**20)
+    with pytest.raises(UnavailableError, match=r"needs about 600 MiB and 500 MiB are free; .*--max-users"):
+        allowed_jobs(1, cores=4, needed=[600 * MB, 700 * MB], free=500 * MB)
 
 
-def test_longer_vectors_need_more(open_study: Callable[..., Study]) -> None:
+def test_a_try_is_reckoned_as_its_fit_and_the_process_it_is_made_in(open_study: Callable[..., Study]) -> None:
     validation = open_study().validation
-    n_rows = sum(validation.train.user_items.shape)
 
-    assert estimate_bytes(validation, 128) - estimate_bytes(validation, 64) >= 64 * 4 * n_rows
+    for name, parameters in (("als", {"factors": 512}), ("two_tower", {}), ("hybrid_text", {"factors": 256})):
+        config = make_recommender(name, **parameters).config  # type: ignore[arg-type]
+        fit = estimate_fit_bytes(name, validation.train, config)
+        assert fit + 60 * MB < estimate_try_bytes(name, validation, parameters) < fit + 120 * MB
+
+
+def test_a_try_that_would_not_fit_is_not_begun(
+    open_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.training.memory.free_bytes", lambda: 100 * MB)
+    study = open_study()
+
+    small = _try("als", Job(complete("als", {"factors": 8, "iterations": 2}), 1), study.validation, None)
+    large = _try(
+        "als", Job(complete("als", {"factors": 4096, "engine": "irspack"}), 1), study.validation, None
+    )
+
+    assert small.measured is not None
+    assert large.lacks_memory
+    assert "als needs about" in large.error
+    assert "--max-users" in large.error
 
 
 def test_a_process_that_is_killed_costs_its_try_and_no_other(open_study: Callable[..., Study]) -> None:
