@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -221,6 +222,7 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path, features: str) -> No
     np.testing.assert_array_equal(loaded.predict(*pairs), fitted.predict(*pairs))
     np.testing.assert_array_equal(loaded.rests_on(*pairs), fitted.rests_on(*pairs))
     assert (loaded.history, loaded.columns) == (fitted.history, fitted.columns)
+    assert loaded.health == fitted.health
     (tmp_path / "feature_columns.json").write_text("{}")
     with pytest.raises(ArtifactError, match="does not hold a whole feature_als"):
         FeatureALSRecommender.load(tmp_path)
@@ -233,7 +235,37 @@ def test_the_same_seed_gives_the_same_vectors_and_progress_carries_the_health() 
     assert [r.fraction for r in reports[:20]] == sorted(r.fraction for r in reports[:20])
     assert reports[-1].fraction == 1.0
     assert set(reports[0].facts) == {"objective", "rmse", "condition", "largest_norm"}
-    assert 0 <= first.health()["worst_user"] < 12
+
+
+@pytest.mark.parametrize("features", ["none", "plain"])
+def test_the_worst_rows_go_by_their_ids_in_the_log_the_facts_and_the_report(
+    features: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    data = make_data(7, features=features)
+    named = replace(data, user_ids=[f"ann{u}" for u in range(12)], item_ids=[f"film{i}" for i in range(9)])
+    with caplog.at_level(logging.INFO, logger="recsys.recommenders.feature_als"):
+        fitted = make().fit(named)
+
+    users = max((h for h in fitted.history if h.step == "users"), key=lambda h: h.condition)
+    items = [h for h in fitted.history if h.step == "items"]
+    counts = np.bincount(data.ratings.user_index, minlength=12)
+    facts = fitted.save(tmp_path)["health"]
+    assert (facts["user"]["worst"], facts["user"]["condition"]) == (f"ann{users.worst}", users.condition)
+    assert facts["user"]["worst_ratings"] == counts[users.worst]
+    assert facts["item"]["longest"] == f"film{items[-1].longest}"
+    lines = [record.getMessage() for record in caplog.records if "iteration=" in record.getMessage()]
+    assert len(lines) == 5
+    assert f"worst_item=film{items[2].worst} " in lines[2]
+    assert f"worst conditioned user ann{users.worst} ({counts[users.worst]} ratings): " in "\n".join(
+        fitted.health_report()
+    )
+    assert make().fit(data).health == replace(
+        fitted.health,
+        user=replace(fitted.health.user, worst=str(users.worst), longest=fitted.health.user.longest[3:]),
+        item=replace(fitted.health.item, worst=fitted.health.item.worst[4:], longest=str(items[-1].longest)),
+    )
+    with pytest.raises(DataError, match="There are 2 item ids for 9 items"):
+        replace(data, item_ids=["a", "b"])
 
 
 def test_bad_input_is_told() -> None:
