@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.recommenders import feature_als_solver
 from recsys.recommenders.feature_als import FeatureALSConfig, FeatureALSRecommender
-from recsys.recommenders.feature_als_solver import build_sides, solve_rows, solve_within, squared_error
+from recsys.recommenders.feature_als_solver import build_sides, solve_rows, solve_within
 from recsys.recommenders.rating_base import RatingData
 from recsys.types import ProgressReport
 
@@ -153,12 +154,26 @@ def test_a_bounded_row_is_the_best_point_of_the_ball(seed: int) -> None:
     assert (value(best) <= value(others) + 1e-12).all()
 
 
-def test_rows_solved_in_many_groups_make_one_error() -> None:
+@pytest.mark.parametrize("max_norm", [None, 0.4])
+def test_rows_solved_in_many_groups_are_as_those_solved_together(
+    max_norm: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_data(5, n_users=60, n_items=20)
-    by_user, by_item = build_sides(data.ratings, 60, 20, 3.0)
+    by_user, _ = build_sides(data.ratings, 60, 20, 3.0)
     rng = np.random.default_rng(0)
-    users, items = rng.normal(size=(60, 3)), rng.normal(size=(20, 3))
-    np.testing.assert_allclose(squared_error(by_user, users, items), squared_error(by_item, items, users))
+    fixed, prior, penalties = rng.normal(size=(20, 4)), rng.normal(size=(60, 4)), np.full(4, 0.1)
+    together = solve_rows(by_user, fixed, penalties, prior, max_norm)
+
+    monkeypatch.setattr(feature_als_solver, "CELLS_AT_ONCE", 1)
+    one_by_one = solve_rows(by_user, fixed, penalties, prior, max_norm)
+
+    np.testing.assert_allclose(one_by_one.vectors, together.vectors, rtol=1e-10, atol=1e-13)
+    own, other = together.vectors[data.ratings.user_index], fixed[data.ratings.item_index]
+    fitted = 3.0 + own[:, -1] + other[:, -1] + (own[:, :-1] * other[:, :-1]).sum(axis=1)
+    left = np.sum((data.ratings.points - fitted) ** 2)
+    np.testing.assert_allclose([together.squared_error, one_by_one.squared_error], left, rtol=1e-10)
+    assert (one_by_one.worst, one_by_one.n_raised) == (together.worst, together.n_raised)
+    assert (together.n_raised > 0) == (max_norm is not None)
 
 
 def test_features_find_what_the_ratings_of_others_say() -> None:
