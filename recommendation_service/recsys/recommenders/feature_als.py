@@ -21,7 +21,7 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
-from recsys.features.feature_columns import FeatureColumns
+from recsys.features.feature_columns import FeatureColumns, fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import load_array
 from recsys.recommenders.feature_als_health import SIDES, Health, SideHealth, iteration_facts
@@ -148,8 +148,9 @@ class FeatureALSRecommender(RatingRecommender):
         return self
 
     def health_report(self) -> list[str]:
-        """See `RatingRecommender.health_report`: condition numbers and lengths, the worst rows by id."""
-        return [] if self.health is None else self.health.lines()
+        """See `RatingRecommender.health_report`: condition numbers, lengths, what features it reads."""
+        features = [f"{side} features: {c.summary()}" for side, c in self.columns.items() if c is not None]
+        return [*([] if self.health is None else self.health.lines()), *features]
 
     def predict(self, user_index: Int32Array, item_index: Int32Array) -> Float32Array:
         """(n,) points for (n,) pairs, clipped to `range`.
@@ -264,10 +265,7 @@ class FeatureALSRecommender(RatingRecommender):
         if table is None:
             return np.empty((len(known), 0))
         kinds = self.config.user_columns if side == "user" else self.config.item_columns
-        columns = FeatureColumns.fit(table.filter(known), owner=side, kinds=kinds)
-        for name, why in columns.dropped.items():
-            logger.warning("feature_als leaves the %s feature %s out: %s", side, name, why)
-        encoded = columns.encode(table)
+        columns, encoded = fit_and_encode(table, known, owner=side, kinds=kinds)
         self.columns[side], self.has_features[side] = columns, np.any(encoded != 0, axis=1)
         return encoded
 

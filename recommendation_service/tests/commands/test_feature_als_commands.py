@@ -61,5 +61,6 @@ def test_training_reads_features_and_inspecting_names_the_worst_rows(
     assert f"longest item vector {health['item']['longest']} (" in said
     assert health["item"]["worst"].startswith("i")
     assert "item_factors" in said
+    assert "item features: 2 columns of tags; left out: industry (constant: it has one value)" in said
     offered = run(capsys, "recommend", "feature_als", "--user", "u1", "--category", "films", "--limit", "2")
     assert len(offered.strip().splitlines()) == 3
