@@ -143,8 +143,8 @@ def load_folder(folder: Path) -> RatingData:
     ratings = Ratings(
         (raw[:, 0] - 1).astype(np.int32), (raw[:, 1] - 1).astype(np.int32), raw[:, 2].astype(np.float32), None
     )
-    users = _read_table(folder / "ml-100k.user", N_USERS)
-    items = _read_table(folder / "ml-100k.item", N_ITEMS)
+    users = read_table(folder / "ml-100k.user", N_USERS)
+    items = read_table(folder / "ml-100k.item", N_ITEMS)
     genres = [None if cell is None else cell.split() for cell in items["class"].to_pylist()]
     years = [int(cell) if cell and cell.isdigit() else None for cell in items["release_year"].to_pylist()]
     age = pa.array([int(cell) for cell in users["age"].to_pylist()])
@@ -154,7 +154,7 @@ def load_folder(folder: Path) -> RatingData:
     )
 
 
-def _read_table(path: Path, n_rows: int) -> pa.Table:
+def read_table(path: Path, n_rows: int) -> pa.Table:
     """A tab-separated table of texts, its names without their type, its rows by id."""
     parse = pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False)
     header = path.read_text(encoding="utf-8").partition("\n")[0].split("\t")

@@ -9,7 +9,7 @@ known". Ids are refused: as numbers they mean nothing, and at their size they dr
 
 from __future__ import annotations
 
-import re
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,19 +18,27 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.features.feature_cells import (
+    BOOLEAN,
+    IGNORE,
+    KINDS,
+    NUMBER,
+    TAGS,
+    kind_of,
+    read_numbers,
+    read_values,
+    refuse_id,
+)
 from recsys.types import BoolArray, Float64Array
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NUMBER, CATEGORY, BOOLEAN, TAGS, IGNORE = "number", "category", "boolean", "tags", "ignore"
-KINDS = (NUMBER, CATEGORY, BOOLEAN, TAGS, IGNORE)
-ID_NAME = re.compile(r"(?i:(?:^|[_\s-])(?:id|uuid|guid))$|[a-z]I[dD]$")
-TAG_SEPARATOR = "|"  # between the tags of a row that is one string
+logger = logging.getLogger(__name__)
+
 MAX_VALUES = 50  # of a category or of tags that get a column of their own
 MIN_ROWS = 5  # a value in fewer training rows is rare
 MAX_DEVIATIONS = 5.0  # a number further from the mean counts as this far
-MIN_ROWS_OF_AN_ID = 20  # so many consecutive whole numbers, each once, are an id by whatever name
 OTHER, MISSING = "(other)", "(missing)"
 
 
@@ -73,11 +81,11 @@ class FeatureColumns:
         _check_names(table, owner, kinds)
         columns, dropped = [], {}
         for name in table.column_names:
-            kind = kinds.get(name) or _kind_of(table.schema.field(name), owner)
+            kind = kinds.get(name) or kind_of(table.schema.field(name), owner)
             if kind == IGNORE:
                 dropped[name] = "asked to be ignored"
                 continue
-            _refuse_id(table, name, kind, owner, told=name in kinds)
+            refuse_id(table, name, kind, owner, told=name in kinds)
             column = _fit_column(table, name, kind, owner)
             if isinstance(column, str):
                 dropped[name] = column
@@ -110,6 +118,12 @@ class FeatureColumns:
             parts.append(_encode_column(table, column, self.owner))
         return np.hstack(parts)
 
+    def summary(self) -> str:
+        """What is read and what is left out, in a line."""
+        read = ", ".join(column.name for column in self.columns) or "none"
+        out = ", ".join(f"{name} ({why})" for name, why in self.dropped.items())
+        return f"{len(self.names):,} columns of {read}" + (f"; left out: {out}" if out else "")
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a JSON file."""
         return {
@@ -132,6 +146,18 @@ class FeatureColumns:
             raise ArtifactError(
                 f"The stored feature columns are damaged ({error!r}); train again."
             ) from error
+
+
+def fit_and_encode(
+    table: pa.Table, known: BoolArray, *, owner: str, kinds: Mapping[str, str] | None = None
+) -> tuple[FeatureColumns, Float64Array]:
+    """Learn the encoding from the rows that are `known` (n_rows,); encode all of them (n_rows, n_encoded).
+
+    What is left out is logged. Errors: those of `FeatureColumns.fit` and `encode`.
+    """
+    columns = FeatureColumns.fit(table.filter(known), owner=owner, kinds=kinds)
+    logger.info("%s features: %s", owner, columns.summary())
+    return columns, columns.encode(table)
 
 
 def _column_from_json(one: Mapping[str, Any]) -> Column:
@@ -161,53 +187,11 @@ def _check_names(table: pa.Table, owner: str, kinds: Mapping[str, str]) -> None:
             )
 
 
-def _kind_of(field: pa.Field, owner: str) -> str:
-    from pyarrow import types
-
-    kind = field.type
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if types.is_boolean(kind):
-        return BOOLEAN
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return NUMBER
-    if types.is_string(kind) or types.is_large_string(kind):
-        return CATEGORY
-    if types.is_list(kind) or types.is_large_list(kind):
-        return TAGS
-    if types.is_null(kind):
-        return NUMBER  # nothing but missing values: dropped as constant
-    raise DataError(
-        f"The {owner} feature {field.name!r} has the type {field.type}; turn it into a number, text, boolean "
-        "or list of texts (of a date: the year), or ignore it."
-    )
-
-
-def _refuse_id(table: pa.Table, name: str, kind: str, owner: str, *, told: bool) -> None:
-    """An id by name is refused unless it is said to be a category; by its values, unless told a number."""
-    by_name = ID_NAME.search(name) and not (told and kind in (CATEGORY, TAGS))
-    if by_name or (kind == NUMBER and not told and _counts_rows(table[name])):
-        found = "an id by its name" if by_name else "consecutive whole numbers, each once: an id"
-        raise DataError(
-            f"The {owner} feature {name!r} is {found}; ids say nothing about likeness. Take the column out, "
-            f"ignore it, or (when its values are shared) say that it is a category."
-        )
-
-
-def _counts_rows(values: pa.ChunkedArray) -> bool:
-    from pyarrow import types
-
-    if not types.is_integer(values.type) or values.null_count or len(values) < MIN_ROWS_OF_AN_ID:
-        return False
-    numbers = np.sort(values.to_numpy())
-    return bool((np.diff(numbers) == 1).all())
-
-
 def _fit_column(table: pa.Table, name: str, kind: str, owner: str) -> Column | str:
     """The column learned, or in words why it is of no use."""
     if kind in (NUMBER, BOOLEAN):
-        return _fit_number(name, kind, _numbers(table, name, owner))
-    rows = _values(table, name, kind, owner)
+        return _fit_number(name, kind, read_numbers(table, name, owner))
+    rows = read_values(table, name, kind, owner)
     known = [row for row in rows if row is not None]
     counts = Counter(value for row in known for value in row)
     frequent = sorted((v for v, n in counts.items() if n >= MIN_ROWS), key=lambda v: (-counts[v], v))[
@@ -242,13 +226,13 @@ def _fit_number(name: str, kind: str, numbers: Float64Array) -> Column | str:
 
 def _encode_column(table: pa.Table, column: Column, owner: str) -> Float64Array:
     if column.kind in (NUMBER, BOOLEAN):
-        numbers = _numbers(table, column.name, owner)
+        numbers = read_numbers(table, column.name, owner)
         missing = np.isnan(numbers)
         with np.errstate(over="ignore"):  # a value far outside training's: held at the bound
             standard = np.where(missing, 0.0, numbers / column.deviation - column.mean / column.deviation)
         held = np.clip(standard, -MAX_DEVIATIONS, MAX_DEVIATIONS)[:, None]
         return np.hstack((held, missing[:, None] - np.array(column.means))) if column.values else held
-    rows = _values(table, column.name, column.kind, owner)
+    rows = read_values(table, column.name, column.kind, owner)
     encoded = _indicators(rows, column.values)
     # A single value nobody saw in training, or none where training always had one, tells nothing.
     tells: BoolArray = np.array([row is not None and column.kind == TAGS for row in rows], np.bool_)
@@ -267,53 +251,3 @@ def _indicators(rows: Sequence[tuple[str, ...] | None], values: Sequence[str]) -
             if position is not None:
                 encoded[number, position] = 1.0
     return encoded
-
-
-def _numbers(table: pa.Table, name: str, owner: str) -> Float64Array:
-    """(n,) float64, NaN where there is none."""
-    import pyarrow as pa
-
-    try:
-        values = table[name].combine_chunks()
-        if pa.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        if pa.types.is_boolean(values.type):
-            values = values.cast(pa.int8())
-        numbers: Float64Array = np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError(
-            f"The {owner} feature {name!r} cannot be read as numbers ({error}); correct it, or say that "
-            "it is a category."
-        ) from error
-    infinite: BoolArray = np.isinf(numbers)
-    if infinite.any():
-        raise DataError(
-            f"The {owner} feature {name!r} is infinite in {int(infinite.sum()):,} rows, the first row "
-            f"{int(infinite.argmax())}; correct it or leave the cell empty."
-        )
-    return numbers
-
-
-def _values(table: pa.Table, name: str, kind: str, owner: str) -> list[tuple[str, ...] | None]:
-    """Each row's values as texts, None where there is none."""
-    cells = table[name].to_pylist()
-    if kind == CATEGORY:
-        if any(isinstance(cell, list) for cell in cells):
-            raise DataError(f"The {owner} feature {name!r} has lists; say that it holds tags.")
-        return [None if _is_missing(cell) else (str(cell),) for cell in cells]
-    rows: list[tuple[str, ...] | None] = []
-    for cell in cells:
-        if not (cell is None or isinstance(cell, str | list)):
-            raise DataError(
-                f"The {owner} feature {name!r} has {cell!r} where tags are to stand; give a list of texts, "
-                f"or one text with {TAG_SEPARATOR} between the tags."
-            )
-        tags = cell.split(TAG_SEPARATOR) if isinstance(cell, str) else cell
-        rows.append(
-            None if tags is None else tuple(dict.fromkeys(str(t) for t in tags if not _is_missing(t)))
-        )
-    return rows
-
-
-def _is_missing(cell: object) -> bool:
-    return cell is None or cell == "" or cell != cell  # NaN is not itself

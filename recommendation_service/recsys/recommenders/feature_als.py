@@ -21,11 +21,18 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
-from recsys.features.feature_columns import FeatureColumns
+from recsys.features.feature_columns import FeatureColumns, fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import load_array
+from recsys.recommenders.feature_als_health import SIDES, Health, SideHealth, iteration_facts
 from recsys.recommenders.feature_als_solver import build_sides
-from recsys.recommenders.feature_als_training import ITEMS, USERS, Alternation, HalfStep
+from recsys.recommenders.feature_als_training import (
+    ITEM_FEATURES,
+    ITEMS,
+    USERS,
+    Alternation,
+    HalfStep,
+)
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
 from recsys.types import BoolArray, Float32Array, Float64Array, Int32Array, ProgressCallback, ProgressReport
 
@@ -35,8 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SIDES = ("user", "item")
 COLUMNS_FILE = "feature_columns.json"
+HEALTH = ("objective", "rmse", "condition", "largest_norm")  # what a progress report carries
 FACTORS, FEATURES, BIASES = "factors", "features", "biases"  # what an answer rests on
 
 
@@ -69,8 +76,8 @@ class FeatureALSConfig(SectionConfig):
 class FeatureALSRecommender(RatingRecommender):
     """Factors and biases drawn towards what a row's features say.
 
-    `history` says of every half-step what it left behind: the objective, the worst row. A user or item
-    without ratings is answered by its features.
+    `history` says of every half-step what it left behind: the objective, the worst row. `health` sums it
+    up, rows named by their ids. A user or item without ratings is answered by its features.
     """
 
     name: ClassVar[str] = "feature_als"
@@ -84,6 +91,7 @@ class FeatureALSRecommender(RatingRecommender):
         self.columns: dict[str, FeatureColumns | None] = {}
         self.has_features: dict[str, BoolArray] = {}
         self.history: list[HalfStep] = []
+        self.health: Health | None = None
 
     def fit(
         self,
@@ -106,37 +114,43 @@ class FeatureALSRecommender(RatingRecommender):
         self.remember(data)
         self.mean = float(data.ratings.points.mean(dtype=np.float64))
         sides = build_sides(data.ratings, data.n_users, data.n_items, self.mean)
-        users = self._learn_columns("user", data.user_features, self.known_users)
-        items = self._learn_columns("item", data.item_features, self.known_items)
-        alternation = Alternation(*sides, users, items, self.config)
+        features = (
+            self._learn_columns("user", data.user_features, self.known_users),
+            self._learn_columns("item", data.item_features, self.known_items),
+        )
+        alternation = Alternation(*sides, *features, self.config)
+        ids = {"user": data.user_ids, "item": data.item_ids}
 
         def report(step: HalfStep) -> None:
             self.history.append(step)
-            health = ("objective", "rmse", "condition", "largest_norm")
-            facts = {name: float(getattr(step, name)) for name in health}
-            done = (step.iteration - (0 if step.step == "item features" else 0.5)) / self.config.iterations
-            progress(ProgressReport(f"iteration {step.iteration}: {step.step}", done, None, facts))
+            facts = {name: float(getattr(step, name)) for name in HEALTH}
+            done = step.iteration - (0 if step.step in (ITEMS, ITEM_FEATURES) else 0.5)
+            stage = f"iteration {step.iteration}: {step.step}"
+            progress(ProgressReport(stage, done / self.config.iterations, None, facts))
+            if step.step == ITEMS:
+                users = next(one for one in reversed(self.history) if one.step == USERS)
+                logger.info("feature_als %s", iteration_facts(users, step, ids))
 
         alternation.run(report)
-        for name, block in zip(SIDES, (alternation.users, alternation.items), strict=True):
-            self.weights[name] = block.weights.astype(np.float32)
+        blocks = {"user": alternation.users, "item": alternation.items}
+        for side, block in blocks.items():
+            self.weights[side] = block.weights.astype(np.float32)
             rated = block.side.counts[:, None] > 0  # features are re-fitted after the rows: the latest prior
-            self.vectors[name] = np.where(rated, block.vectors, block.prior).astype(np.float32)
+            self.vectors[side] = np.where(rated, block.vectors, block.prior).astype(np.float32)
         self._check_finite()
-        logger.info("feature_als fitted %s", self.health())
+        last, (users, items) = self.history[-1], blocks.values()
+        self.health = Health(
+            last.objective,
+            last.rmse,
+            SideHealth.of(self.history, USERS, ids["user"], users.side.counts),
+            SideHealth.of(self.history, ITEMS, ids["item"], items.side.counts),
+        )
         return self
 
-    def health(self) -> dict[str, Any]:
-        """The last objective and RMSE, and the largest condition numbers ever with their rows."""
-        facts: dict[str, Any] = {"objective": self.history[-1].objective, "rmse": self.history[-1].rmse}
-        for side, step in zip(SIDES, (USERS, ITEMS), strict=True):
-            worst = max((h for h in self.history if h.step == step), key=lambda h: h.condition)
-            last = [h for h in self.history if h.step == step][-1]
-            facts[f"largest_{side}_condition"] = worst.condition
-            facts[f"worst_{side}"] = worst.worst
-            facts[f"largest_{side}_norm"] = last.largest_norm
-            facts[f"{side}s_raised"] = last.n_raised
-        return facts
+    def health_report(self) -> list[str]:
+        """See `RatingRecommender.health_report`: condition numbers, lengths, what features it reads."""
+        features = [f"{side} features: {c.summary()}" for side, c in self.columns.items() if c is not None]
+        return [*([] if self.health is None else self.health.lines()), *features]
 
     def predict(self, user_index: Int32Array, item_index: Int32Array) -> Float32Array:
         """(n,) points for (n,) pairs, clipped to `range`.
@@ -204,11 +218,13 @@ class FeatureALSRecommender(RatingRecommender):
             json.dumps(encodings, ensure_ascii=False, indent=1), encoding="utf-8"
         )
         for side in SIDES:
-            np.save(folder / f"{side}_vectors.npy", self.vectors[side])
+            np.save(folder / f"{side}_factors.npy", self.vectors[side][:, :-1])
+            np.save(folder / f"{side}_biases.npy", self.vectors[side][:, -1])
             np.save(folder / f"{side}_feature_weights.npy", self.weights[side])
             np.save(folder / f"{side}_has_features.npy", self.has_features[side])
         history = [asdict(step) for step in self.history]
-        return {**facts, "mean": self.mean, "health": self.health(), "history": history}
+        health = None if self.health is None else self.health.as_facts()
+        return {**facts, "mean": self.mean, "health": health, "history": history}
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -223,6 +239,7 @@ class FeatureALSRecommender(RatingRecommender):
         width = recommender.config.factors + 1
         try:
             recommender.mean = float(manifest["facts"]["mean"])
+            recommender.health = Health.from_facts(manifest["facts"]["health"])
             recommender.history = [HalfStep(**step) for step in manifest["facts"]["history"]]
             encodings = json.loads((folder / COLUMNS_FILE).read_text(encoding="utf-8"))
             stored = {side: encodings[side] for side in SIDES}
@@ -234,7 +251,9 @@ class FeatureALSRecommender(RatingRecommender):
             columns = None if stored[side] is None else FeatureColumns.from_json(stored[side])
             recommender.columns[side] = columns
             encoded = 0 if columns is None else len(columns.names)
-            recommender.vectors[side] = _load(folder / f"{side}_vectors.npy", (rows, width))
+            factors = _load(folder / f"{side}_factors.npy", (rows, width - 1))
+            biases = _load(folder / f"{side}_biases.npy", (rows,))
+            recommender.vectors[side] = np.column_stack((factors, biases))
             recommender.weights[side] = _load(folder / f"{side}_feature_weights.npy", (encoded, width))
             recommender.has_features[side] = _load(folder / f"{side}_has_features.npy", (rows,), kinds="b")
         return recommender
@@ -246,10 +265,7 @@ class FeatureALSRecommender(RatingRecommender):
         if table is None:
             return np.empty((len(known), 0))
         kinds = self.config.user_columns if side == "user" else self.config.item_columns
-        columns = FeatureColumns.fit(table.filter(known), owner=side, kinds=kinds)
-        for name, why in columns.dropped.items():
-            logger.warning("feature_als leaves the %s feature %s out: %s", side, name, why)
-        encoded = columns.encode(table)
+        columns, encoded = fit_and_encode(table, known, owner=side, kinds=kinds)
         self.columns[side], self.has_features[side] = columns, np.any(encoded != 0, axis=1)
         return encoded
 

@@ -33,26 +33,23 @@ BISECTIONS = 200  # a bracket of any size halved down to neighbouring floats
 @dataclass(frozen=True, slots=True)
 class Side:
     """The ratings grouped by one side's rows: CSR `starts` (n_rows + 1,), `others` the other side's index,
-    `points` less the mean; `counts` (n_rows,) ratings a row, `longest_first` the rows by them."""
+    `points` less the mean; `counts` (n_rows,) ratings a row, `shortest_first` the rows by them."""
 
     starts: Int64Array
     others: Int32Array
     points: Float64Array
     counts: Int64Array
-    longest_first: Int64Array
-
-    @property
-    def rows(self) -> Int32Array:
-        """(n_ratings,) the row of each rating."""
-        return np.repeat(np.arange(len(self.counts), dtype=np.int32), self.counts)
+    shortest_first: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """`vectors` (n_rows, d); `condition`: the largest condition number of the rows' systems (before any
-    penalty was raised, which only lowers it) and the `worst` row; `n_raised` rows that met the bound."""
+    """`vectors` (n_rows, d) and the `squared_error` they leave over all ratings; `condition`: the largest
+    condition number of the rows' systems (before any penalty was raised, which only lowers it) and the
+    `worst` row; `n_raised` rows that met the bound."""
 
     vectors: Float64Array
+    squared_error: float
     condition: float
     worst: int
     n_raised: int
@@ -88,31 +85,32 @@ def solve_rows(
         prior: (n_rows, d) where the features put each row; a row without a rating gets this.
         max_norm: no vector longer than this.
     """
-    vectors = prior.copy()
-    worst, n_raised = _Worst(), 0
+    vectors = prior.copy() if max_norm is None else shorten(prior, max_norm)
+    worst, n_raised, error = _Worst(), 0, 0.0
     # One row more, of zeros, for the places where a group's shorter rows have no rating.
     design = np.vstack((fixed, np.zeros(fixed.shape[1])))
     design[:-1, -1] = 1.0
     other_biases = np.append(fixed[:, -1], 0.0)
+    diagonal = np.arange(len(penalties))
     for rows in _groups(side, fixed.shape[1]):
         counts = side.counts[rows].astype(np.float64)
         seen, targets = _gather(side, rows, design, other_biases)
         systems = seen.transpose(0, 2, 1) @ seen  # (n_group, d, d)
         right = (seen.transpose(0, 2, 1) @ targets[:, :, None])[:, :, 0]
+        smallest = counts * _least_eigenvalues(systems[:, -1] / counts[:, None], penalties)
         scaled = counts[:, None] * penalties
-        diagonal = np.arange(len(penalties))
         systems[:, diagonal, diagonal] += scaled
         right += scaled * prior[rows]
         solved = np.linalg.solve(systems, right[:, :, None])[:, :, 0]
-        _note_worst(worst, rows, systems, counts * penalties.min())
+        _note_worst(worst, rows, systems, smallest)
         if max_norm is not None:
             long = np.flatnonzero(np.linalg.norm(solved, axis=1) > max_norm)
             n_raised += len(long)
-            solved[long] = solve_within(systems[long], right[long], max_norm)
+            solved[long] = shorten(solve_within(systems[long], right[long], max_norm), max_norm)  # rounding
+        targets -= (seen @ solved[:, :, None])[:, :, 0]
+        error += float(np.vdot(targets, targets))
         vectors[rows] = solved
-    if max_norm is not None:
-        vectors = shorten(vectors, max_norm)  # rows without a rating; of the others, rounding
-    return Solved(vectors, worst.condition, worst.row, n_raised)
+    return Solved(vectors, error, worst.condition, worst.row, n_raised)
 
 
 def solve_within(systems: Float64Array, right: Float64Array, max_norm: float) -> Float64Array:
@@ -143,37 +141,29 @@ def shorten(vectors: Float64Array, max_norm: float) -> Float64Array:
     return vectors * np.where(lengths > max_norm, max_norm / np.maximum(lengths, max_norm), 1.0)
 
 
-def squared_error(side: Side, own: Float64Array, other: Float64Array) -> float:
-    """The sum of squared errors over all ratings, own and other (n, d) with the biases last."""
-    total, width = 0.0, own.shape[1]
-    rows, step = side.rows, max(1, CELLS_AT_ONCE // width)
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        mine, theirs = own[rows[part]], other[side.others[part]]
-        fitted = np.einsum("nd,nd->n", mine[:, :-1], theirs[:, :-1]) + mine[:, -1] + theirs[:, -1]
-        total += float(np.sum((side.points[part] - fitted) ** 2))
-    return total
-
-
 def _group(rows: Int32Array, others: Int32Array, points: Float64Array, n_rows: int, n_others: int) -> Side:
     # The position, counted from 1, survives as data; a point of 0 would be dropped.
     places = np.arange(1, len(rows) + 1)
     grouped = csr_matrix((places, (rows, others)), (n_rows, n_others))
     counts = np.diff(grouped.indptr).astype(np.int64)
-    order = np.argsort(-counts, kind="stable")
+    order = np.argsort(counts, kind="stable")
     starts = grouped.indptr.astype(np.int64)
     return Side(starts, grouped.indices.astype(np.int32), points[grouped.data - 1], counts, order)
 
 
 def _groups(side: Side, width: int) -> Iterator[Int64Array]:
-    """Rows to solve together: nearly equally many ratings, and no more than fit the memory set aside."""
-    order, counts = side.longest_first, side.counts[side.longest_first]
-    start, n_rated = 0, int(np.count_nonzero(counts))
-    while start < n_rated:
-        longest = int(counts[start])
+    """Rows to solve together: nearly equally many ratings, and no more than fit the memory set aside.
+
+    Those with the fewest come first: among them is the worst conditioned row, and whoever comes after it
+    is told from it by a bound.
+    """
+    order, counts = side.shortest_first, side.counts[side.shortest_first]
+    start = int(np.searchsorted(counts, 1))
+    while start < len(order):
+        alike = int(np.searchsorted(counts, counts[start] / MIN_FILL, side="right"))
+        longest = int(counts[alike - 1])
         fits = max(1, CELLS_AT_ONCE // (width * max(longest, width)))
-        alike = int(np.searchsorted(-counts, -MIN_FILL * longest, side="right"))
-        end = min(start + fits, alike, n_rated)
+        end = min(start + fits, alike)
         yield order[start:end]
         start = end
 
@@ -190,14 +180,31 @@ def _gather(
     return design[others], targets
 
 
+def _least_eigenvalues(means: Float64Array, penalties: Float64Array) -> Float64Array:
+    """(n,) what no eigenvalue of A / n lies below, from the means (n, d) of the rows of S.
+
+    The last entry of a row of S is 1, so S^T S / n is at least v v^T with v the mean row, and A / n at
+    least D + v v^T. With p the smallest penalty of the factors and b that of the bias, that is at least
+    diag(p, .., p, b) + v v^T, whose eigenvalues are p and those of a 2 x 2 matrix.
+    """
+    of_factors, of_bias = penalties[:-1].min(), penalties[-1]
+    squared = np.einsum("nd,nd->n", means[:, :-1], means[:, :-1])
+    trace = of_factors + squared + of_bias + 1.0
+    determinant = of_factors * of_bias + of_factors + of_bias * squared
+    smaller = 2 * determinant / (trace + np.sqrt(np.maximum(trace**2 - 4 * determinant, 0.0)))
+    least: Float64Array = np.minimum(of_factors, smaller)
+    return least
+
+
 def _note_worst(worst: _Worst, rows: Int64Array, systems: Float64Array, smallest: Float64Array) -> None:
     """Find the exact largest condition number with few eigenvalue problems.
 
-    |A| / (n min D) bounds a row's condition number from above (the Frobenius norm, and a smallest
-    eigenvalue that no penalty lets fall lower); only rows whose bound is above the largest exact
-    one so far need theirs.
+    No eigenvalue lies below `smallest`, none above |A| nor, closer, the root of |A^2| (Frobenius): only rows
+    whose quotient is above the largest exact condition number so far need theirs.
     """
-    bounds = np.sqrt(np.einsum("nij,nij->n", systems, systems)) / smallest
+    suspects = np.flatnonzero(_lengths(systems) > worst.condition * smallest)
+    systems, smallest = systems[suspects], smallest[suspects]
+    bounds = np.sqrt(_lengths(systems @ systems)) / smallest
     order = np.argsort(-bounds, kind="stable")
     for start in range(0, len(order), EXACT_AT_ONCE):
         part = order[start : start + EXACT_AT_ONCE]
@@ -205,8 +212,14 @@ def _note_worst(worst: _Worst, rows: Int64Array, systems: Float64Array, smallest
         if len(part) == 0:
             return
         eigenvalues = np.linalg.eigvalsh(systems[part])
-        # Where the penalty is the smallest eigenvalue, rounding must not find a smaller one.
+        # Rounding must not find a smaller eigenvalue than there can be.
         conditions = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], smallest[part])
         largest = int(conditions.argmax())
         if conditions[largest] > worst.condition:
-            worst.condition, worst.row = float(conditions[largest]), int(rows[part[largest]])
+            worst.condition, worst.row = float(conditions[largest]), int(rows[suspects[part[largest]]])
+
+
+def _lengths(matrices: Float64Array) -> Float64Array:
+    """(n,) Frobenius norms."""
+    lengths: Float64Array = np.sqrt(np.einsum("nij,nij->n", matrices, matrices))
+    return lengths

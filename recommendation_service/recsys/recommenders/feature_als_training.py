@@ -23,7 +23,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys.recommenders.feature_als_solver import Side, Solved, shorten, solve_rows, squared_error
+from recsys.recommenders.feature_als_solver import Side, shorten, solve_rows
 from recsys.types import Float64Array
 
 USERS, USER_FEATURES, ITEMS, ITEM_FEATURES = "users", "user features", "items", "item features"
@@ -91,7 +91,7 @@ class Block:
 
 
 class Alternation:
-    """The state between half-steps; `step` takes one, `objective` says J of any state."""
+    """The state between half-steps; `step` takes one."""
 
     def __init__(
         self, by_user: Side, by_item: Side, user_features: Float64Array, item_features: Float64Array,
@@ -105,6 +105,7 @@ class Alternation:
         rng = np.random.default_rng(parameters.seed)
         self.users = self._start(by_user, user_features, rng)
         self.items = self._start(by_item, item_features, rng)
+        self._error = np.inf  # the squared errors of all ratings, as the last solve of rows left them
 
     def run(self, report: Callable[[HalfStep], None]) -> None:
         """All iterations, each half-step told to `report`."""
@@ -117,39 +118,31 @@ class Alternation:
     def step(self, iteration: int, name: str) -> HalfStep | None:
         """Solve one block; None for features there are none of."""
         block, other = self._blocks(name)
+        smallest, largest = float(self._penalties.min()), float(self._penalties.max())
         if name in (USERS, ITEMS):
             solved = solve_rows(
                 block.side, other.vectors, self._penalties, block.prior, self._parameters.max_norm
             )
-            block.vectors = solved.vectors
-            largest = float(np.square(other.vectors[:, :-1]).sum(axis=1).max())
-            bound = (largest + 1 + float(self._penalties.max())) / float(self._penalties.min())
+            block.vectors, self._error = solved.vectors, solved.squared_error
+            condition, worst, n_raised = solved.condition, solved.worst, solved.n_raised
+            bound = (_largest_square(other.vectors[:, :-1]) + 1 + largest) / smallest
         elif block.features.shape[1] == 0:
             return None
-        else:
+        else:  # no vector moves, so the errors stay as they are
             counts = block.side.counts[:, None]
             right = block.features.T @ (counts * block.vectors)
             block.weights = np.linalg.solve(block.system, right).astype(np.float64, copy=False)
-            solved = Solved(block.vectors, block.condition, -1, 0)
-            largest = float(np.square(block.features).sum(axis=1).max())
-            bound = 1 + largest / self._parameters.feature_regularization
+            condition, worst, n_raised = block.condition, -1, 0
+            bound = 1 + _largest_square(block.features) / self._parameters.feature_regularization
         norms = np.linalg.norm(block.vectors, axis=1)
-        error, longest = self.squared_error(), int(norms.argmax())
+        longest = int(norms.argmax())
         return HalfStep(
-            iteration, name, error + self.penalty(), float(np.sqrt(error / self._n_ratings)),
-            solved.condition, bound, solved.worst, solved.n_raised, float(norms[longest]), longest,
+            iteration, name, self._error + self.penalty(), float(np.sqrt(self._error / self._n_ratings)),
+            condition, bound, worst, n_raised, float(norms[longest]), longest,
         )  # fmt: skip
 
-    def objective(self) -> float:
-        """J of the state as it is."""
-        return self.squared_error() + self.penalty()
-
-    def squared_error(self) -> float:
-        """Its first sum."""
-        return squared_error(self.users.side, self.users.vectors, self.items.vectors)
-
     def penalty(self) -> float:
-        """All its other terms."""
+        """All terms of J but the squared errors."""
         strength = self._parameters.feature_regularization * self._n_ratings
         total = 0.0
         for block in (self.users, self.items):
@@ -175,3 +168,7 @@ class Alternation:
         condition = float(eigenvalues[-1] / eigenvalues[0]) if len(eigenvalues) else 1.0
         weights = np.zeros((features.shape[1], shape[1]))
         return Block(side, features, vectors, weights, system, condition)
+
+
+def _largest_square(rows: Float64Array) -> float:
+    return float(np.square(rows).sum(axis=1).max())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,11 +18,14 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_columns import fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import load_array
-from recsys.recommenders.mf_features import encode_features
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
 from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OUTPUTS = ("sigmoid", "linear")
 STARTS = ("xavier", "normal")
@@ -257,10 +260,18 @@ def _examples(data: RatingData, config: MFConfig) -> Examples:
     return Examples(
         Pairs(ratings.user_index, ratings.item_index, ratings.points),
         *(data.n_users, data.n_items, *data.range),
-        user_features=None if data.user_features is None else encode_features(data.user_features),
-        item_features=None if data.item_features is None else encode_features(data.item_features),
+        user_features=_encode(data.user_features, ratings.user_index, "user"),
+        item_features=_encode(data.item_features, ratings.item_index, "item"),
         history=history,
     )
+
+
+def _encode(table: pa.Table | None, rated: Int32Array, owner: str) -> Float32Array | None:
+    if table is None:
+        return None
+    known = np.zeros(table.num_rows, np.bool_)
+    known[rated] = True
+    return fit_and_encode(table, known, owner=owner)[1].astype(np.float32)
 
 
 def _rated(data: RatingData) -> csr_matrix:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -38,10 +39,11 @@ class RatingData:
     without a rating here is allowed, and stays unknown. `range`: the lowest and the highest points
     there are; predictions are clipped to it. `user_features`, `item_features`: a row a user or item,
     in index order. `history`: (n_users, n_items) CSR of who did something with what, rated or not.
+    `user_ids`, `item_ids`: what to call a row by in a log; without them it goes by its index.
 
     Raises (when made):
         DataError: there are no ratings, an index lies outside, points are not finite or out of
-            range, a pair comes twice, or a table has another number of rows.
+            range, a pair comes twice, or a table or the ids have another number of rows.
     """
 
     ratings: Ratings
@@ -51,6 +53,8 @@ class RatingData:
     user_features: pa.Table | None = None
     item_features: pa.Table | None = None
     history: csr_matrix | None = None
+    user_ids: Sequence[str] | None = None
+    item_ids: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         _check_ratings(self)
@@ -62,6 +66,14 @@ class RatingData:
                 raise DataError(
                     f"The {kind} features have {table.num_rows:,} rows for {expected:,} {kind}s; "
                     f"give one a {kind}, in index order."
+                )
+        for kind, ids, expected in (
+            ("user", self.user_ids, self.n_users),
+            ("item", self.item_ids, self.n_items),
+        ):
+            if ids is not None and len(ids) != expected:
+                raise DataError(
+                    f"There are {len(ids):,} {kind} ids for {expected:,} {kind}s; give one a {kind}."
                 )
         if self.history is not None and self.history.shape != (self.n_users, self.n_items):
             raise DataError(
@@ -146,6 +158,10 @@ class RatingRecommender(ABC):
     def caveat(self) -> str:
         """What a reader of its figures must know, in a line; "" when nothing."""
         return ""
+
+    def health_report(self) -> list[str]:
+        """How sound its fit was, a line each, the worst rows by their ids; none where nothing is watched."""
+        return []
 
     def is_known(self, user_index: Int32Array, item_index: Int32Array) -> BoolArray:
         """(n,) whether both sides of a pair had a rating in training."""

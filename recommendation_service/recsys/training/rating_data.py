@@ -70,7 +70,14 @@ class CategoryData:
 
     def data_of(self, ratings: Ratings, recommender: type[RatingRecommender]) -> RatingData:
         """Some of its ratings as a recommender takes them."""
-        data = RatingData(ratings, len(self.user_mapping), len(self.item_mapping), self.points_range)
+        data = RatingData(
+            ratings,
+            len(self.user_mapping),
+            len(self.item_mapping),
+            self.points_range,
+            user_ids=self.user_mapping.ids,
+            item_ids=self.item_mapping.ids,
+        )
         if not recommender.uses_features:
             return data
         return replace(

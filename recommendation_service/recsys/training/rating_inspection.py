@@ -121,6 +121,8 @@ def inspect_artifact(artifact: RatingArtifact, folder: Path) -> str:
         if (facts := split.get(part))
     ]
     lines += ["", "Factors (mean and deviation of the magnitudes, longest row)", *_magnitudes(folder)]
+    health = artifact.recommender.health_report()
+    lines += ["", "Health of the fit", *(f"  {line}" for line in health)] if health else []
     return "\n".join((*lines, "", *_errors(artifact), "", *_coverage(artifact)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError, ConfigError, DataError
-from recsys.features.feature_columns import MAX_DEVIATIONS, FeatureColumns
+from recsys.features.feature_columns import MAX_DEVIATIONS, FeatureColumns, fit_and_encode
 
 
 def fit(columns: dict[str, object], **kinds: str) -> FeatureColumns:
@@ -170,6 +170,18 @@ def test_a_column_that_comes_twice_or_not_at_all_is_told() -> None:
 def test_an_ignored_column_is_named_as_such() -> None:
     columns = fit({"user_id": [1, 2], "age": [3, 4]}, user_id="ignore")
     assert (columns.names, columns.dropped) == (("age",), {"user_id": "asked to be ignored"})
+
+
+def test_the_rows_that_are_known_decide_and_all_are_encoded(caplog: pytest.LogCaptureFixture) -> None:
+    table = pa.table({"age": [10.0, 30.0, 1e9], "year": [1999, 1999, 2001], "job": ["a", "a", "b"]})
+    with caplog.at_level("INFO"):
+        columns, encoded = fit_and_encode(table, np.array([True, True, False]), owner="user")
+    assert columns.names == ("age",)
+    np.testing.assert_allclose(encoded[:, 0], [-1, 1, MAX_DEVIATIONS])
+    assert columns.summary() == (
+        "1 columns of age; left out: year (constant: 1999 in every row), job (constant: it has one value)"
+    )
+    assert caplog.messages == [f"user features: {columns.summary()}"]
 
 
 @given(st.lists(st.none() | st.floats(allow_infinity=False), min_size=1, max_size=30))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.recommenders import feature_als_solver
 from recsys.recommenders.feature_als import FeatureALSConfig, FeatureALSRecommender
-from recsys.recommenders.feature_als_solver import build_sides, solve_rows, solve_within, squared_error
+from recsys.recommenders.feature_als_solver import build_sides, solve_rows, solve_within
 from recsys.recommenders.rating_base import RatingData
 from recsys.types import ProgressReport
 
@@ -152,12 +154,26 @@ def test_a_bounded_row_is_the_best_point_of_the_ball(seed: int) -> None:
     assert (value(best) <= value(others) + 1e-12).all()
 
 
-def test_rows_solved_in_many_groups_make_one_error() -> None:
+@pytest.mark.parametrize("max_norm", [None, 0.4])
+def test_rows_solved_in_many_groups_are_as_those_solved_together(
+    max_norm: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_data(5, n_users=60, n_items=20)
-    by_user, by_item = build_sides(data.ratings, 60, 20, 3.0)
+    by_user, _ = build_sides(data.ratings, 60, 20, 3.0)
     rng = np.random.default_rng(0)
-    users, items = rng.normal(size=(60, 3)), rng.normal(size=(20, 3))
-    np.testing.assert_allclose(squared_error(by_user, users, items), squared_error(by_item, items, users))
+    fixed, prior, penalties = rng.normal(size=(20, 4)), rng.normal(size=(60, 4)), np.full(4, 0.1)
+    together = solve_rows(by_user, fixed, penalties, prior, max_norm)
+
+    monkeypatch.setattr(feature_als_solver, "CELLS_AT_ONCE", 1)
+    one_by_one = solve_rows(by_user, fixed, penalties, prior, max_norm)
+
+    np.testing.assert_allclose(one_by_one.vectors, together.vectors, rtol=1e-10, atol=1e-13)
+    own, other = together.vectors[data.ratings.user_index], fixed[data.ratings.item_index]
+    fitted = 3.0 + own[:, -1] + other[:, -1] + (own[:, :-1] * other[:, :-1]).sum(axis=1)
+    left = np.sum((data.ratings.points - fitted) ** 2)
+    np.testing.assert_allclose([together.squared_error, one_by_one.squared_error], left, rtol=1e-10)
+    assert (one_by_one.worst, one_by_one.n_raised) == (together.worst, together.n_raised)
+    assert (together.n_raised > 0) == (max_norm is not None)
 
 
 def test_features_find_what_the_ratings_of_others_say() -> None:
@@ -221,6 +237,7 @@ def test_saving_and_loading_changes_nothing(tmp_path: Path, features: str) -> No
     np.testing.assert_array_equal(loaded.predict(*pairs), fitted.predict(*pairs))
     np.testing.assert_array_equal(loaded.rests_on(*pairs), fitted.rests_on(*pairs))
     assert (loaded.history, loaded.columns) == (fitted.history, fitted.columns)
+    assert loaded.health == fitted.health
     (tmp_path / "feature_columns.json").write_text("{}")
     with pytest.raises(ArtifactError, match="does not hold a whole feature_als"):
         FeatureALSRecommender.load(tmp_path)
@@ -233,7 +250,37 @@ def test_the_same_seed_gives_the_same_vectors_and_progress_carries_the_health() 
     assert [r.fraction for r in reports[:20]] == sorted(r.fraction for r in reports[:20])
     assert reports[-1].fraction == 1.0
     assert set(reports[0].facts) == {"objective", "rmse", "condition", "largest_norm"}
-    assert 0 <= first.health()["worst_user"] < 12
+
+
+@pytest.mark.parametrize("features", ["none", "plain"])
+def test_the_worst_rows_go_by_their_ids_in_the_log_the_facts_and_the_report(
+    features: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    data = make_data(7, features=features)
+    named = replace(data, user_ids=[f"ann{u}" for u in range(12)], item_ids=[f"film{i}" for i in range(9)])
+    with caplog.at_level(logging.INFO, logger="recsys.recommenders.feature_als"):
+        fitted = make().fit(named)
+
+    users = max((h for h in fitted.history if h.step == "users"), key=lambda h: h.condition)
+    items = [h for h in fitted.history if h.step == "items"]
+    counts = np.bincount(data.ratings.user_index, minlength=12)
+    facts = fitted.save(tmp_path)["health"]
+    assert (facts["user"]["worst"], facts["user"]["condition"]) == (f"ann{users.worst}", users.condition)
+    assert facts["user"]["worst_ratings"] == counts[users.worst]
+    assert facts["item"]["longest"] == f"film{items[-1].longest}"
+    lines = [record.getMessage() for record in caplog.records if "iteration=" in record.getMessage()]
+    assert len(lines) == 5
+    assert f"worst_item=film{items[2].worst} " in lines[2]
+    assert f"worst conditioned user ann{users.worst} ({counts[users.worst]} ratings): " in "\n".join(
+        fitted.health_report()
+    )
+    assert make().fit(data).health == replace(
+        fitted.health,
+        user=replace(fitted.health.user, worst=str(users.worst), longest=fitted.health.user.longest[3:]),
+        item=replace(fitted.health.item, worst=fitted.health.item.worst[4:], longest=str(items[-1].longest)),
+    )
+    with pytest.raises(DataError, match="There are 2 item ids for 9 items"):
+        replace(data, item_ids=["a", "b"])
 
 
 def test_bad_input_is_told() -> None:

@@ -1,0 +1,66 @@
+"""feature_als from the console: features beside the ratings are read, the worst rows are named by id."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.cli import main
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.ratings import RatingBatch, save_ratings
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """40 people and 30 films; tags and a table of people say who likes what."""
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("RECSYS_LOGS_DIR", str(tmp_path / "logs"))
+    users, items = np.nonzero(np.random.default_rng(0).random((40, 30)) < 0.5)
+    points = np.where(users % 2 == items % 2, 5, 2).astype(np.float32)
+    catalogue = Catalogue(
+        tuple(CatalogueItem(f"i{i}", f"Film {i}", tags=("war" if i % 2 else "love",)) for i in range(30))
+    )
+    folder = tmp_path / "films"
+    save_ratings(
+        [RatingBatch([f"u{u}" for u in users], [f"i{i}" for i in items], points)], folder, catalogue=catalogue
+    )
+    likes = ["war" if u % 2 else "love" for u in range(40)]
+    pq.write_table(pa.table({"id": [f"u{u}" for u in range(40)], "likes": likes}), folder / "users.parquet")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    code = main(arguments)
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    return said.out
+
+
+def test_training_reads_features_and_inspecting_names_the_worst_rows(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "train", "feature_als", "--data", str(films), "--set", "factors=3", "iterations=4")
+
+    folder = tmp_path / "models" / "rating" / "feature_als" / "films"
+    health = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["facts"]["health"]
+    names = {
+        column["name"]
+        for column in json.loads((folder / "feature_columns.json").read_text())["item"]["columns"]
+    }
+    assert "tags" in names
+    (log,) = (tmp_path / "logs").glob("rating_feature_als-*.log")
+    assert f"worst_user={health['user']['worst']} " in log.read_text(encoding="utf-8")
+
+    said = run(capsys, "inspect", "feature_als", "--category", "films")
+    assert f"worst conditioned user {health['user']['worst']} (" in said
+    assert f"longest item vector {health['item']['longest']} (" in said
+    assert health["item"]["worst"].startswith("i")
+    assert "item_factors" in said
+    assert "item features: 2 columns of tags; left out: industry (constant: it has one value)" in said
+    offered = run(capsys, "recommend", "feature_als", "--user", "u1", "--category", "films", "--limit", "2")
+    assert len(offered.strip().splitlines()) == 3
