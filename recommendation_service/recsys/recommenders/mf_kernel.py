@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from recsys.recommenders.mf import MOST_RAW
+
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
 
 
@@ -65,7 +67,8 @@ def slopes_of(  # type: ignore[no-untyped-def]
         predicted = product + user_biases[u, 0] + item_biases[i, 0] + np.float32(offset)
         steepness = np.float32(1.0)
         if is_sigmoid:
-            share = np.float32(1.0) / (np.float32(1.0) + np.exp(-predicted))
+            raw = min(max(predicted, np.float32(-MOST_RAW)), np.float32(MOST_RAW))
+            share = np.float32(1.0) / (np.float32(1.0) + np.exp(-raw))
             predicted = np.float32(low) + np.float32(width) * share
             steepness = np.float32(width) * share * (np.float32(1.0) - share)
         slopes[n] = np.float32(2.0) * (predicted - points[n]) * steepness / np.float32(n_ratings)
