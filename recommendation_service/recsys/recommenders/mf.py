@@ -19,7 +19,6 @@ from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import load_array
 from recsys.recommenders.mf_features import encode_features
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
 from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback
@@ -226,15 +225,7 @@ class MFRecommender(RatingRecommender):
         facts = manifest["facts"]
         recommender = cls(MFConfig.from_mapping(manifest["recipe"], source=str(folder)))
         recommender.recall(folder, manifest)
-        arrays = {name: load_array(folder / f"{name}.npy") for name in ARRAYS}
-        for name, array in arrays.items():
-            rows = recommender.n_items if name.startswith("item") else recommender.n_users
-            expected = (rows, recommender.config.factors) if name.endswith("factors") else (rows,)
-            if array.shape != expected:
-                raise ArtifactError(
-                    f"{folder / name}.npy has shape {array.shape}, not {expected}; train again or restore "
-                    "the matching file."
-                )
+        arrays = recommender.load_arrays(folder, ARRAYS, recommender.config.factors)
         try:
             recommender.curve = tuple(EpochLoss(**point) for point in facts["curve"])
             recommender.best_epoch, offset = int(facts["best_epoch"]), float(facts["offset"])
