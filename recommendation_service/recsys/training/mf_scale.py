@@ -80,6 +80,7 @@ def fit_exact_als(
     factors: int,
     regularization: float,
     bias_regularization: float,
+    power: float,
     iterations: int,
     seed: int,
     told: Callable[[int, MFFactors], None] = lambda *_: None,
@@ -87,13 +88,17 @@ def fit_exact_als(
     """Alternate exact solves of all users and of all items, a vector and its bias in one system.
 
     Minimises the sum of squared errors plus `regularization` times the squared vectors and
-    `bias_regularization` times the squared biases: the most likely parameters where noise and truth are
-    normal and each regularization is the variance of the noise over that of what it holds.
+    `bias_regularization` times the squared biases, each row weighed by (its ratings / the mean number of
+    ratings) ** `power`.
 
     Args:
         ratings: sorted by user.
         shape: (n_users, n_items).
-        factors, iterations, seed: of the vectors, of the alternation, of the start.
+        factors: length of a vector.
+        regularization, bias_regularization: above 0.
+        power: 0 holds every row alike; 1 is ALS-WR (Zhou et al., AAIM 2008).
+        iterations: one solves all users, then all items.
+        seed: of the items' start.
         told: called with each iteration's number and factors.
     """
     by_user, by_item = (_group(ratings, side, n) for side, n in zip((0, 1), shape, strict=True))
@@ -104,8 +109,8 @@ def fit_exact_als(
     items = np.random.default_rng(seed).normal(0.0, 0.1, (shape[1], factors + 1)).astype(np.float32)
     items[:, -1] = 0
     for iteration in range(1, iterations + 1):
-        users = _solve_rows(by_user, items, penalties, mean)
-        items = _solve_rows(by_item, users, penalties, mean)
+        users = _solve_rows(by_user, items, penalties, power, mean)
+        items = _solve_rows(by_item, users, penalties, power, mean)
         fitted = MFFactors(
             *(users[:, :-1], users[:, -1], items[:, :-1], items[:, -1]), mean, LOW, HIGH, "linear"
         )
@@ -164,17 +169,21 @@ def _group(ratings: Ratings, side: int, n_rows: int) -> _Rows:
     return _Rows(starts, other[order], ratings.points[order])
 
 
-def _solve_rows(rows: _Rows, fixed: Float32Array, penalties: Float64Array, mean: float) -> Float32Array:
+def _solve_rows(
+    rows: _Rows, fixed: Float32Array, penalties: Float64Array, power: float, mean: float
+) -> Float32Array:
     """(n_rows, factors + 1) exact minima, all of the other side held; 0 for who has no rating."""
     solved = np.zeros((len(rows.starts) - 1, len(penalties)), np.float32)
     design = fixed.copy()
     design[:, -1] = 1  # of the row's own bias
-    penalty = np.diag(penalties)
+    counts = np.diff(rows.starts)
+    weights = (counts / counts[counts > 0].mean()) ** power
     for row, (start, end) in enumerate(pairwise(rows.starts.tolist())):
         if start == end:
             continue
         others = rows.others[start:end]
         seen = design[others]
         left = rows.points[start:end] - np.float32(mean) - fixed[others, -1]
-        solved[row] = np.linalg.solve(seen.T @ seen + penalty, (seen.T @ left).astype(np.float64))
+        system = seen.T @ seen + np.diag(weights[row] * penalties)
+        solved[row] = np.linalg.solve(system, (seen.T @ left).astype(np.float64))
     return solved

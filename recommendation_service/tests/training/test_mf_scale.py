@@ -67,13 +67,14 @@ def test_a_set_that_would_be_too_full_is_refused() -> None:
         world(n_ratings=200_000)
 
 
-def test_each_half_step_of_exact_als_zeroes_its_gradient() -> None:
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_each_half_step_of_exact_als_zeroes_its_gradient(power: float) -> None:
     ratings = generate_world(n_users=60, n_items=50, n_ratings=700, rank=2, seed=0).ratings
     penalty, bias_penalty = 3.0, 2.0
     told: list[MFFactors] = []
     fit_exact_als(
         ratings, (60, 50), factors=3, regularization=penalty, bias_regularization=bias_penalty,
-        iterations=3, seed=0, told=lambda _, fitted: told.append(fitted),
+        power=power, iterations=3, seed=0, told=lambda _, fitted: told.append(fitted),
     )  # fmt: skip
     last = told[-1]
     users, items = (part.astype(np.float64) for part in (last.user_factors, last.item_factors))
@@ -82,17 +83,20 @@ def test_each_half_step_of_exact_als_zeroes_its_gradient() -> None:
     fitted = last.offset + last.user_biases[u] + last.item_biases[i] + (users @ items.T)[u, i]
     errors[u, i] = fitted - ratings.points
     # Items were solved last.
-    np.testing.assert_allclose(errors.T @ users + penalty * items, 0, atol=2e-3)
-    np.testing.assert_allclose(errors.sum(axis=0) + bias_penalty * last.item_biases, 0, atol=2e-3)
-    objectives = [_objective(ratings, one, penalty, bias_penalty) for one in told]
-    assert objectives[0] > objectives[1] > objectives[2]
+    counts = np.bincount(i, minlength=50)
+    held = (counts / counts[counts > 0].mean()) ** power
+    np.testing.assert_allclose(errors.T @ users + penalty * held[:, None] * items, 0, atol=2e-3)
+    np.testing.assert_allclose(errors.sum(axis=0) + bias_penalty * held * last.item_biases, 0, atol=2e-3)
+    if power == 0:
+        objectives = [_objective(ratings, one, penalty, bias_penalty) for one in told]
+        assert objectives[0] > objectives[1] > objectives[2]
 
 
 def test_exact_als_comes_near_the_truth_and_leaves_who_has_no_rating_alone() -> None:
     generated = world(n_ratings=100_000)
     fitted = fit_exact_als(
         generated.ratings, (SHAPE[0] + 1, SHAPE[1]), factors=4, regularization=3.0,
-        bias_regularization=2.5, iterations=6, seed=0,
+        bias_regularization=2.5, power=0.0, iterations=6, seed=0,
     )  # fmt: skip
     users, items = (np.random.default_rng(1).integers(0, n, 5_000, np.int32) for n in SHAPE)
     true, predicted = generated.truth.predict(users, items), fitted.predict(users, items)
