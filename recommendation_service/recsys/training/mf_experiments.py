@@ -147,7 +147,7 @@ def run_steps(
         DataError: a part of a step is empty.
     """
     split = split_ratings(ratings, (1 - held_back, held_back, 0.0), seed, by=GLOBAL)
-    stages = StagedProgress(progress, {str(n): 1.0 for n in range(len(steps))})
+    stages = StagedProgress(progress, {f"step {n}": 1.0 for n in range(1, len(steps) + 1)})
     parameters: dict[str, object] = {"seed": seed}
     results: list[Result] = []
     for number, step in enumerate(steps, start=1):
@@ -157,7 +157,7 @@ def run_steps(
         data = RatingData(train, *shape, (low, points_range[1]))
         config = MFConfig.default(**parameters)
         started = time.perf_counter()
-        fitted = MFRecommender(config).fit(data, validation, stages.within(str(number - 1)))
+        fitted = MFRecommender(config).fit(data, validation, stages.within(f"step {number}"))
         result = _result(number, step, fitted, len(train), time.perf_counter() - started)
         results.append(replace(result, observation=observe(result, results[-1] if results else None)))
         told(results[-1])
