@@ -2,10 +2,12 @@
 
 python benchmarks/mf_experiments.py --output FOLDER
 python benchmarks/mf_experiments.py --output FOLDER --data RATINGS   # of `recsys import --zeros keep`
+python benchmarks/mf_experiments.py --output FOLDER --scale          # four steps on 25 million ratings
 
 Without --data a set is generated whose truth is known: points from 1 to 10, three fifths of the rows 0
-for "no rating given". FOLDER gets experiments.md, experiments.jsonl (a line a step) and the pictures.
-Every step learns from the same 80 % and is measured on the other 20 %; nothing is tested.
+for "no rating given"; with --scale the set of mf_scale.py. FOLDER gets experiments.md, experiments.jsonl (a
+line a step) and the pictures. Every step learns from the same 80 % (90 % with --scale) and is measured on
+the rest; nothing is tested.
 """
 
 from __future__ import annotations
@@ -15,50 +17,78 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from machine import describe_machine
+from mf_scale import N_ITEMS, N_RATINGS, N_USERS, RANK, SEED
 
 from recsys.datasets.ratings import Ratings, load_ratings
 from recsys.experiments.log import append_experiment
 from recsys.progress import show_progress
+from recsys.recommenders.mf import Pairs
 from recsys.training.mf_experiments import (
     HIGH_POINT,
     LOW_POINT,
     TUNING_STEPS,
     Result,
+    Step,
     generate_with_zeros,
     plot_curve,
+    plot_steps,
     run_steps,
+    scale_steps,
     to_markdown,
 )
+from recsys.training.mf_scale import HIGH, LOW, generate_world
+
+SAMPLE = 1_000_000
 
 
 def main() -> int:
     """Run the steps, write the log and the pictures, print the table."""
     options = _parse_options()
-    ratings, shape, points_range, about = _data(options.data)
+    run = _at_scale(options.size) if options.scale else _tuning(options.data)
 
     def tell(result: Result) -> None:
         append_experiment(options.output, result.record())
 
     with show_progress() as progress:
         results = run_steps(
-            ratings, shape, TUNING_STEPS, points_range=points_range, progress=progress, told=tell
+            *(run.ratings, run.shape, run.steps),
+            points_range=run.points_range,
+            held_back=run.held_back,
+            progress=progress,
+            told=tell,
         )
-    for step, result in zip(TUNING_STEPS, results, strict=True):
+    for step, result in zip(run.steps, results, strict=True):
         if step.shown:
             title = f"Step {result.number}: {result.change.partition(':')[0]}"
             picture = options.output / f"mf_step_{result.number}.png"
             plot_curve(result.curve, result.best_epoch, title, picture)
-    text = f"{about}\n\n{to_markdown(results)}"
+    if options.scale:
+        title = "Validation loss (solid) and train loss (dashed)"
+        plot_steps(results, title, options.output / "mf_scale_steps.png")
+    text = f"{run.about}\n\n{to_markdown(results)}"
     (options.output / "experiments.md").write_text(text, encoding="utf-8")
     print(text)
-    print(f"{sum(result.seconds for result in results):.0f} s. {describe_machine('numpy', 'torch')}")
+    print(f"{sum(result.seconds for result in results):.0f} s. {describe_machine('numpy', 'numba', 'torch')}")
     return 0
 
 
-def _data(folder: Path | None) -> tuple[Ratings, tuple[int, int], tuple[float, float], str]:
+@dataclass(frozen=True)
+class Run:
+    """Steps and the ratings they are run on."""
+
+    steps: tuple[Step, ...]
+    ratings: Ratings
+    shape: tuple[int, int]
+    points_range: tuple[float, float]
+    held_back: float
+    about: str
+
+
+def _tuning(folder: Path | None) -> Run:
     if folder is None:
         ratings, least = generate_with_zeros()
         shape = (int(ratings.user_index.max()) + 1, int(ratings.item_index.max()) + 1)
@@ -71,10 +101,20 @@ def _data(folder: Path | None) -> tuple[Ratings, tuple[int, int], tuple[float, f
         points_range = (float(given.min()), float(given.max()))
         about = f" of {folder.name}"
     share = (ratings.points == 0).mean()
-    return (
-        *(ratings, shape, points_range),
-        f"{len(ratings):,} rows, {share:.0%} of them 0, {shape[0]:,} users x {shape[1]:,} items{about}.",
+    size = f"{len(ratings):,} rows, {share:.0%} of them 0, {shape[0]:,} users x {shape[1]:,} items"
+    return Run(TUNING_STEPS, ratings, shape, points_range, 0.2, f"{size}{about}.")
+
+
+def _at_scale(size: float) -> Run:
+    shape, n_ratings = (round(N_USERS * size), round(N_ITEMS * size)), round(N_RATINGS * size)
+    world = generate_world(n_users=shape[0], n_items=shape[1], n_ratings=n_ratings, rank=RANK, seed=SEED)
+    ratings = world.ratings
+    pairs = Pairs(ratings.user_index, ratings.item_index, ratings.points)
+    about = (
+        f"{n_ratings:,} ratings, {shape[0]:,} users x {shape[1]:,} items, {RANK} factors; "
+        f"the truth itself has a loss of {world.truth.mean_squared_error(pairs):.4f}."
     )
+    return Run(scale_steps(round(SAMPLE * size)), ratings, shape, (LOW, HIGH), 0.1, about)
 
 
 def _parse_options() -> argparse.Namespace:
@@ -82,7 +122,10 @@ def _parse_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--data", type=Path)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--data", type=Path)
+    what.add_argument("--scale", action="store_true")
+    parser.add_argument("--size", type=float, default=1.0, help="share of that set, with --scale")
     return parser.parse_args()
 
 

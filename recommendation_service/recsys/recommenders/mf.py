@@ -20,7 +20,6 @@ from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
 from recsys.features.feature_columns import fit_and_encode
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import load_array
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
 from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback
 
@@ -229,15 +228,7 @@ class MFRecommender(RatingRecommender):
         facts = manifest["facts"]
         recommender = cls(MFConfig.from_mapping(manifest["recipe"], source=str(folder)))
         recommender.recall(folder, manifest)
-        arrays = {name: load_array(folder / f"{name}.npy") for name in ARRAYS}
-        for name, array in arrays.items():
-            rows = recommender.n_items if name.startswith("item") else recommender.n_users
-            expected = (rows, recommender.config.factors) if name.endswith("factors") else (rows,)
-            if array.shape != expected:
-                raise ArtifactError(
-                    f"{folder / name}.npy has shape {array.shape}, not {expected}; train again or restore "
-                    "the matching file."
-                )
+        arrays = recommender.load_arrays(folder, ARRAYS, recommender.config.factors)
         try:
             recommender.curve = tuple(EpochLoss(**point) for point in facts["curve"])
             recommender.best_epoch, offset = int(facts["best_epoch"]), float(facts["offset"])

@@ -1,14 +1,8 @@
-"""The training of mf: minibatches of ratings, PyTorch's gradients, Adam on the rows a batch touches.
+"""The training of mf: minibatches of ratings, the gradients of a batch, Adam on the rows it touches.
 
-A batch reads and writes only the rows of its own users and items, so that a step costs the same however
-large the tables are. Those rows are gathered into small leaf tensors, autograd gives their gradients, and
-`_Table.step` moves them: Adam whose moments of a row move when the row does, as torch's SparseAdam has
-it, without sparse tensors to build.
-
-The objective is the mean squared error plus half of the decay times the squared length of every row, each
-row weighed by (its ratings / the mean number of ratings) ** `decay_power`. A power of 0 is what
-`weight_decay` means to torch's optimizers; with 1 a row with twice the ratings is held twice as hard.
-A row pays its share of the penalty when a batch touches it, so that an epoch adds up to the whole.
+The objective is the mean squared error plus the penalties of `mf_tables`. PyTorch differentiates it where
+features or a history take part; without them the gradients of a batch are two products a rating, which
+`mf_kernel` has compiled: a test sets the one beside the other.
 """
 
 from __future__ import annotations
@@ -19,17 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from recsys.errors import DataError
 from recsys.recommenders.mf import EpochLoss, Examples, MFConfig, MFFactors, Pairs
-from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback, ProgressReport
+from recsys.recommenders.mf_kernel import add_gradients, slopes_of
+from recsys.recommenders.mf_tables import Placed, Side, Workers
+from recsys.types import Float32Array, ProgressCallback, ProgressReport, UInt8Array
 
 MOST_MEASURED = 1_000_000  # train ratings the train loss is measured on, drawn once
-FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
 EDGE = 0.01  # the start of the sigmoid stays this share of the range away from its ends
+CHANCES = 256  # of a byte: dropout comes in steps of 1 / 256
+Gradients = tuple[list[Float32Array], list[Float32Array]]  # of the users' tables and of the items'
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ def train(
 
     The train loss of an epoch is that of its factors as they would predict (without dropout), over at
     most MOST_MEASURED ratings, so that it can be set beside the validation loss. Bit-identical for one
-    seed on one machine with one thread.
+    seed on one machine: with one thread always, with more where neither features nor a history take part.
 
     Raises:
         DataError: the loss stops being finite.
@@ -57,8 +52,8 @@ def train(
     measured = examples.pairs.sample(MOST_MEASURED, rng)
     curve: list[EpochLoss] = []
     best_epoch, lowest = 0, np.inf
-    with _threads(config.threads):
-        model = _Model(examples, config, rng)
+    with _working(config.threads) as workers:
+        model = _Model(examples, config, rng, workers)
         best = model.factors()
         for epoch in range(1, config.epochs + 1):
             for done in model.run_epoch(epoch):
@@ -77,135 +72,23 @@ def train(
     return Training(best, tuple(curve), best_epoch)
 
 
-class _Table:
-    """Rows of parameters with Adam's two moments; a step moves the rows a batch touched and no other.
-
-    `counts` (n,) ratings of each row; None for a table that every batch uses as a whole.
-    """
-
-    def __init__(self, start: Float32Array, decay: float, counts: Int64Array | None, power: float) -> None:
-        self.values = torch.from_numpy(start)
-        self.first = torch.zeros_like(self.values)
-        self.second = torch.zeros_like(self.values)
-        self.is_whole = counts is None
-        if counts is None:
-            self.decay = torch.full((len(start), 1), decay)
-            return
-        touched = np.maximum(counts, 1)
-        weight = (touched / touched[counts > 0].mean()) ** power
-        # One of a row's n ratings among the B of a batch pays (N / n) / B of the row's penalty: all n
-        # of them then pay for all N / B steps of an epoch.
-        per_rating = decay * weight * (counts.sum() / touched)
-        self.decay = torch.from_numpy(per_rating.astype(np.float32)[:, None])
-
-    def take(self, rows: Tensor) -> Tensor:
-        """A leaf that autograd follows: the rows, or the whole table."""
-        part = self.values.detach().clone() if self.is_whole else self.values.index_select(0, rows)
-        return part.requires_grad_()
-
-    @torch.no_grad()
-    def step(self, rows: Tensor, leaf: Tensor, share: Tensor, rate: float, n: int) -> None:
-        """Adam's step number `n` (from 1), with `share` (n_rows, 1) of each row's penalty."""
-        if leaf.grad is None:
-            return
-        if self.is_whole:
-            first, second, penalty = self.first, self.second, self.decay
-        else:
-            first, second = self.first.index_select(0, rows), self.second.index_select(0, rows)
-            penalty = self.decay.index_select(0, rows) * share
-        grad = leaf.grad.addcmul_(leaf, penalty)
-        first.lerp_(grad, 1 - FIRST_MOMENT)
-        second.mul_(SECOND_MOMENT).addcmul_(grad, grad, value=1 - SECOND_MOMENT)
-        scale = (1 - SECOND_MOMENT**n) ** 0.5
-        size = second.sqrt().add_(EPSILON * scale)
-        moved = torch.addcdiv(leaf, first, size, value=-rate * scale / (1 - FIRST_MOMENT**n))
-        if self.is_whole:
-            self.values = moved
-            return
-        for table, changed in ((self.values, moved), (self.first, first), (self.second, second)):
-            table.index_copy_(0, rows, changed)
-
-
-class _Side:
-    """Users or items: a vector and a bias each, the biases and vectors of their features, their history."""
-
-    def __init__(
-        self,
-        index: Int32Array,
-        n: int,
-        features: Float32Array | None,
-        config: MFConfig,
-        rng: np.random.Generator,
-    ) -> None:
-        counts = np.bincount(index, minlength=n)
-        self.is_known = torch.from_numpy((counts > 0).astype(np.float32)[:, None])
-        power = config.decay_power
-        self.tables = [
-            _Table(_start((n, config.factors), config.start, rng), config.weight_decay, counts, power),
-            _Table(np.zeros((n, 1), np.float32), config.bias_decay, counts, power),
-        ]
-        self.features = None if features is None else torch.from_numpy(features)
-        if features is not None:
-            for width, decay in ((config.factors, config.weight_decay), (1, config.bias_decay)):
-                empty = np.zeros((features.shape[1], width), np.float32)
-                self.tables.append(_Table(empty, decay, None, power))
-        self.history: _History | None = None
-
-    def add_history(self, history: csr_matrix, config: MFConfig) -> None:
-        """A further vector of each item, whose sum over a user's history stands beside the user's own."""
-        empty = np.zeros((history.shape[1], config.factors), np.float32)
-        self.tables.append(_Table(empty, config.weight_decay, None, config.decay_power))
-        self.history = _History(history)
-
-    def take(self, rows: Tensor) -> list[Tensor]:
-        """The leaves of `rows`, a leaf a table."""
-        return [table.take(rows) for table in self.tables]
-
-    def vectors(self, rows: Tensor, leaves: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """(n_rows, factors) and (n_rows, 1): what the leaves make of the rows."""
-        known = self.is_known.index_select(0, rows)
-        vectors, biases = leaves[0] * known, leaves[1]
-        if self.features is not None:
-            features = self.features.index_select(0, rows)
-            vectors, biases = vectors + features @ leaves[2], biases + features @ leaves[3]
-        if self.history is not None:
-            vectors = vectors + self.history.sums(rows, leaves[-1])
-        return vectors, biases
-
-    def everyone(self) -> tuple[Float32Array, Float32Array]:
-        """(n, factors) vectors and (n,) biases of all rows, as copies."""
-        rows = torch.arange(len(self.is_known))
-        vectors, biases = self.vectors(rows, [table.values for table in self.tables])
-        return vectors.numpy().copy(), biases.squeeze(1).numpy().copy()
-
-
-class _History:
-    """Who did something with what: (n_users, n_items) CSR, a row weighed by 1 / sqrt(its length)."""
-
-    def __init__(self, history: csr_matrix) -> None:
-        self.history = history
-        lengths = np.maximum(np.diff(history.indptr), 1)
-        self.scale = torch.from_numpy((lengths**-0.5).astype(np.float32)[:, None])
-
-    def sums(self, rows: Tensor, vectors: Tensor) -> Tensor:
-        """(n_rows, factors) the scaled sum of the vectors (n_items, factors) of each row's items."""
-        part = self.history[rows.numpy()]
-        items, starts = torch.from_numpy(part.indices.astype(np.int64)), torch.from_numpy(part.indptr[:-1])
-        return embedding_bag(items, vectors, starts.long(), mode="sum") * self.scale.index_select(0, rows)
-
-
 class _Model:
     """The parameters while they are learned."""
 
-    def __init__(self, examples: Examples, config: MFConfig, rng: np.random.Generator) -> None:
-        self.examples, self.config, self.rng = examples, config, rng
+    def __init__(
+        self, examples: Examples, config: MFConfig, rng: np.random.Generator, workers: Workers
+    ) -> None:
+        self.examples, self.config, self.rng, self.workers = examples, config, rng, workers
         pairs = examples.pairs
         self.offset = _offset(examples, config)
+        self.dropped = round(config.dropout * CHANCES)
         self.n_steps = 0
-        self.users = _Side(pairs.user_index, examples.n_users, examples.user_features, config, rng)
-        self.items = _Side(pairs.item_index, examples.n_items, examples.item_features, config, rng)
+        self.users = Side(pairs.user_index, examples.n_users, examples.user_features, config, rng)
+        self.items = Side(pairs.item_index, examples.n_items, examples.item_features, config, rng)
         if examples.history is not None:
             self.users.add_history(examples.history, config)
+        beside = (examples.user_features, examples.item_features, examples.history)
+        self.is_plain = all(part is None for part in beside)
 
     def run_epoch(self, epoch: int) -> Iterator[float]:
         """Every rating once, in a new order; yields the share that is done after each batch."""
@@ -219,25 +102,61 @@ class _Model:
 
     def _step(self, batch: Pairs, rate: float) -> None:
         self.n_steps += 1
-        users, user_row, user_times = _distinct(batch.user_index)
-        items, item_row, item_times = _distinct(batch.item_index)
-        user_leaves, item_leaves = self.users.take(users), self.items.take(items)
-        user_vectors, user_biases = self.users.vectors(users, user_leaves)
-        item_vectors, item_biases = self.items.vectors(items, item_leaves)
-        products = user_vectors.index_select(0, user_row) * item_vectors.index_select(0, item_row)
-        if self.config.dropout:
-            products = products * _dropout(products.shape, self.config.dropout, self.rng)
-        biases = user_biases.index_select(0, user_row) + item_biases.index_select(0, item_row)
-        predicted = self._points(products.sum(1) + biases.squeeze(1) + self.offset)
-        loss = (predicted - torch.from_numpy(batch.points)).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for side, rows, leaves, times in (
-            (self.users, users, user_leaves, user_times),
-            (self.items, items, item_leaves, item_times),
+        users, items = self.users.place(batch.user_index), self.items.place(batch.item_index)
+        drawn = self._draw(len(batch))
+        gradients = self.plain_gradients if self.is_plain else self.gradients
+        for side, placed, of_tables in zip(
+            (self.users, self.items), (users, items), gradients(batch, users, items, drawn), strict=True
         ):
-            share = (times / len(batch)).unsqueeze(1)
-            for table, leaf in zip(side.tables, leaves, strict=True):
-                table.step(rows, leaf, share, rate, self.n_steps)
+            for table, of_table in zip(side.tables, of_tables, strict=True):
+                table.step(placed, of_table, rate, self.n_steps, self.workers)
+
+    def plain_gradients(self, batch: Pairs, users: Placed, items: Placed, drawn: UInt8Array) -> Gradients:
+        """Those of the mean squared error by the vectors and biases of the batch's rows, compiled."""
+        (vectors, biases), (item_vectors, item_biases) = (
+            [table.values for table in side.tables] for side in (self.users, self.items)
+        )
+        low, high = self.examples.low, self.examples.high
+        dropout = (drawn, self.dropped)
+        slopes = np.empty(len(batch), np.float32)
+        self.workers.run(
+            slopes_of,
+            *(batch.user_index, batch.item_index, batch.points, vectors, biases, item_vectors, item_biases),
+            *(*dropout, self.offset, low, high - low, self.config.output == "sigmoid", slopes),
+        )
+        found = []
+        for placed, others, fixed in (
+            (users, batch.item_index, item_vectors),
+            (items, batch.user_index, vectors),
+        ):
+            grads = [np.empty((len(placed.rows), width), np.float32) for width in (vectors.shape[1], 1)]
+            self.workers.run(add_gradients, placed.places, others, fixed, *dropout, slopes, *grads)
+            found.append(grads)
+        return found[0], found[1]
+
+    def gradients(self, batch: Pairs, users: Placed, items: Placed, drawn: UInt8Array) -> Gradients:
+        """Those of the mean squared error by every table's rows, as autograd finds them."""
+        leaves, vectors, biases = [], [], []
+        for side, placed in ((self.users, users), (self.items, items)):
+            rows, places = (torch.from_numpy(part).long() for part in (placed.rows, placed.places))
+            leaves.append([table.take(rows) for table in side.tables])
+            of_rows, biases_of_rows = side.vectors(rows, leaves[-1])
+            vectors.append(of_rows.index_select(0, places))
+            biases.append(biases_of_rows.index_select(0, places))
+        products = vectors[0] * vectors[1]
+        if self.dropped:
+            kept = torch.from_numpy(drawn >= self.dropped).float()
+            products = products * kept.mul_(CHANCES / (CHANCES - self.dropped))
+        predicted = self._points(products.sum(1) + (biases[0] + biases[1]).squeeze(1) + self.offset)
+        loss = (predicted - torch.from_numpy(batch.points)).square().mean()
+        found = iter(torch.autograd.grad(loss, [leaf for of_side in leaves for leaf in of_side]))
+        of_users, of_items = ([next(found).numpy() for _ in of_side] for of_side in leaves)
+        return of_users, of_items
+
+    def _draw(self, n: int) -> UInt8Array:
+        """(n, factors) a random byte a factor; a factor is left out where it is below `dropped`."""
+        shape = (n, self.config.factors) if self.dropped else (0, 0)
+        return np.frombuffer(self.rng.bytes(shape[0] * shape[1]), np.uint8).reshape(shape)
 
     def _points(self, raw: Tensor) -> Tensor:
         if self.config.output == "linear":
@@ -261,29 +180,6 @@ class _Model:
         )
 
 
-def _distinct(index: Int32Array) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct rows of a batch, where each rating's row stands among them, how often each comes."""
-    rows, places, times = torch.unique(
-        torch.from_numpy(index).long(), return_inverse=True, return_counts=True
-    )
-    return rows, places, times
-
-
-def _dropout(shape: torch.Size, rate: float, rng: np.random.Generator) -> Tensor:
-    """0 with a chance of `rate` (in steps of 1/256), else what keeps the mean; one random byte a factor."""
-    dropped = round(rate * 256)
-    drawn = np.frombuffer(rng.bytes(shape.numel()), np.uint8).reshape(shape)
-    return torch.from_numpy(drawn >= dropped).float().mul_(256 / (256 - dropped))
-
-
-def _start(shape: tuple[int, int], start: str, rng: np.random.Generator) -> Float32Array:
-    """Xavier's uniform start (Glorot & Bengio, AISTATS 2010), or the normal one of torch's embeddings."""
-    if start == "normal":
-        return rng.standard_normal(shape, np.float32)
-    bound = (6.0 / sum(shape)) ** 0.5
-    return (rng.random(shape, np.float32) * 2 - 1) * np.float32(bound)
-
-
 def _offset(examples: Examples, config: MFConfig) -> float:
     """What a pair of which nothing is known is given: the mean, in the terms of the output."""
     mean = float(examples.pairs.points.mean(dtype=np.float64))
@@ -303,10 +199,12 @@ def _check_finite(loss: float, epoch: int) -> None:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
+def _working(threads: int) -> Iterator[Workers]:
+    """Threads for the kernels, and as many for torch."""
+    workers, before = Workers(threads), torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
-        yield
+        yield workers
     finally:
+        workers.close()
         torch.set_num_threads(before)

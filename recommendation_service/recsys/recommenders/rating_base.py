@@ -193,6 +193,25 @@ class RatingRecommender(ABC):
         low, high = manifest["facts"]["range"]
         self.range = (float(low), float(high))
 
+    def load_arrays(self, folder: Path, names: Sequence[str], factors: int) -> dict[str, Float32Array]:
+        """The arrays a `save` wrote, called `user_...` and `item_...`, after `recall`.
+
+        A name that ends with "factors" has (n_users or n_items, factors) of them, any other a value a row.
+
+        Raises:
+            ArtifactError: a file is missing, is no array, or has another shape.
+        """
+        arrays = {name: load_array(folder / f"{name}.npy") for name in names}
+        for name, array in arrays.items():
+            rows = self.n_items if name.startswith("item") else self.n_users
+            expected = (rows, factors) if name.endswith("factors") else (rows,)
+            if array.shape != expected:
+                raise ArtifactError(
+                    f"{folder / name}.npy has shape {array.shape}, not {expected}; train again or restore "
+                    "the matching file."
+                )
+        return arrays
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an artifact folder: "recommender", "recipe" (its configuration), "facts" and more.

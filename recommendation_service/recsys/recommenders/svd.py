@@ -22,7 +22,6 @@ from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
 from recsys.progress import ignore_progress
-from recsys.recommenders.base import load_array
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
 from recsys.recommenders.rating_biases import Biases, fit_biases, user_means
 from recsys.types import Float32Array, Float64Array, Int32Array, ProgressCallback
@@ -137,18 +136,16 @@ class SVDRecommender(RatingRecommender):
         facts = manifest["facts"]
         recommender = cls(SVDConfig.from_mapping(manifest["recipe"], source=str(folder)))
         recommender.recall(folder, manifest)
-        arrays = {name: load_array(folder / f"{name}.npy") for name in ARRAYS}
-        for name, array in arrays.items():
-            rows = recommender.n_items if name.startswith("item") else recommender.n_users
-            expected = (rows, facts["factors"]) if name.endswith("factors") else (rows,)
-            if array.shape != expected:
-                raise ArtifactError(
-                    f"{folder / name}.npy has shape {array.shape}, not {expected}; train again or restore "
-                    "the matching file."
-                )
+        try:
+            mean, factors = float(facts["mean"]), int(facts["factors"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"The manifest in {folder} lacks facts of svd ({error}); train again."
+            ) from error
+        arrays = recommender.load_arrays(folder, ARRAYS, factors)
         recommender.user_factors, recommender.item_factors = arrays["user_factors"], arrays["item_factors"]
         recommender.user_centres = arrays["user_centres"]
-        recommender.biases = Biases(float(facts["mean"]), arrays["user_biases"], arrays["item_biases"])
+        recommender.biases = Biases(mean, arrays["user_biases"], arrays["item_biases"])
         return recommender
 
     @classmethod

@@ -8,14 +8,16 @@ them, and then give it capacity; a fourth step changes the decay alone, to tell 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recsys.datasets.rating_splits import GLOBAL, split_ratings, take_ratings
+from recsys.datasets.rating_splits import GLOBAL, RatingSplit, split_ratings, take_ratings
 from recsys.datasets.ratings import Ratings
 from recsys.errors import DataError
 from recsys.progress import StagedProgress, ignore_progress
@@ -23,7 +25,6 @@ from recsys.recommenders.mf import EpochLoss, MFConfig, MFRecommender
 from recsys.recommenders.rating_base import RatingData
 from recsys.types import Float32Array, ProgressCallback
 
-SHARES = (0.8, 0.2, 0.0)
 LOW_POINT, HIGH_POINT = 1.0, 10.0
 OVERFIT_GAP = 1.5  # validation loss over train loss from which a step is told to overfit
 SAME = 0.02  # losses nearer than this share are told to be the same
@@ -31,7 +32,11 @@ SAME = 0.02  # losses nearer than this share are told to be the same
 
 @dataclass(frozen=True)
 class Step:
-    """One change. `parameters` hold from this step on; `drops_zeros` and `sample` are of this step's data."""
+    """One change. `parameters` hold from this step on; the rest is of this step alone.
+
+    `sample`: only users drawn at random, all their ratings, until about so many are there to learn from.
+    `shown`: its learning curve is worth a picture.
+    """
 
     change: str
     parameters: Mapping[str, object]
@@ -97,24 +102,21 @@ TUNING_STEPS: tuple[Step, ...] = (
 
 
 def scale_steps(sample: int) -> tuple[Step, ...]:
-    """A part of the ratings, all of them, more capacity with less regularization, and the latter alone."""
+    """Some users, all of them, more capacity with less regularization, and the latter alone."""
     return (
         Step(
-            f"A part of {sample:,}: 50 factors, dropout 20 %, decay 1e-4",
+            f"Users with {sample:,} ratings: 50 factors, dropout 20 %, weight decay 1e-4",
             {
-                **_PLAIN, "start": "xavier", "output": "sigmoid", "batch_size": 8192, "epochs": 10,
-                "learning_rate": 0.002, "last_rate": 0.1, "dropout": 0.2, **_decay(1e-4),
+                **_PLAIN, "start": "xavier", "output": "sigmoid", "batch_size": 8192, "epochs": 6,
+                "learning_rate": 0.005, "last_rate": 0.1, "dropout": 0.2, "threads": 2, **_decay(1e-4),
             },
             sample=sample,
-            shown=True,
         ),
-        Step("All ratings, the same", {}, shown=True),
+        Step("All users, the same", {}),
         Step(
-            "128 factors, dropout 5 %, decay 1e-5",
-            {"factors": 128, "dropout": 0.05, **_decay(1e-5)},
-            shown=True,
+            "128 factors, dropout 5 %, weight decay 1e-5", {"factors": 128, "dropout": 0.05, **_decay(1e-5)}
         ),
-        Step("50 factors, dropout 5 %, decay 1e-5: the regularization alone", {"factors": 50}, shown=True),
+        Step("50 factors again: the regularization alone", {"factors": 50}),
     )  # fmt: skip
 
 
@@ -124,17 +126,19 @@ def run_steps(
     steps: Sequence[Step],
     *,
     points_range: tuple[float, float],
+    held_back: float = 0.2,
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
     told: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Train each step on the same 80 %, its loss measured on the other 20 %.
+    """Train each step on the same part, its loss measured on the rest.
 
     Args:
         ratings: points in `points_range`, and 0 where no rating was given.
         shape: (n_users, n_items).
         steps: parameters of one step hold for those after it.
         points_range: of the points that are ratings; where zeros are kept the range starts at 0.
+        held_back: the share of the ratings that no step learns from.
         seed: of the split, the samples and every training.
         progress: told how far all of it is.
         told: called with each result as soon as it is there.
@@ -142,18 +146,18 @@ def run_steps(
     Raises:
         DataError: a part of a step is empty.
     """
-    split = split_ratings(ratings, SHARES, seed, by=GLOBAL)
-    stages = StagedProgress(progress, {str(n): 1.0 for n in range(len(steps))})
+    split = split_ratings(ratings, (1 - held_back, held_back, 0.0), seed, by=GLOBAL)
+    stages = StagedProgress(progress, {f"step {n}": 1.0 for n in range(1, len(steps) + 1)})
     parameters: dict[str, object] = {"seed": seed}
     results: list[Result] = []
     for number, step in enumerate(steps, start=1):
         parameters.update(step.parameters)
-        train, held_back = (_part(part, step, seed) for part in (split.train, split.validation))
+        train, validation = _parts(split, step, seed)
         low = points_range[0] if step.drops_zeros else min(0.0, points_range[0])
         data = RatingData(train, *shape, (low, points_range[1]))
         config = MFConfig.default(**parameters)
         started = time.perf_counter()
-        fitted = MFRecommender(config).fit(data, held_back, stages.within(str(number - 1)))
+        fitted = MFRecommender(config).fit(data, validation, stages.within(f"step {number}"))
         result = _result(number, step, fitted, len(train), time.perf_counter() - started)
         results.append(replace(result, observation=observe(result, results[-1] if results else None)))
         told(results[-1])
@@ -197,6 +201,31 @@ def to_markdown(results: Sequence[Result]) -> str:
 
 def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Path) -> None:
     """Train and validation loss an epoch, the epoch that was kept marked; a small PNG."""
+    with _picture(path, title) as axes:
+        epochs = [point.epoch for point in curve]
+        axes.plot(epochs, [point.train for point in curve], marker=".", color="#1b6ca8", label="train")
+        held_back = [point.validation for point in curve if point.validation is not None]
+        if held_back:
+            axes.plot(epochs, held_back, marker=".", color="#d1751f", label="validation")
+            axes.axvline(best_epoch, color="#999999", linestyle="--", linewidth=1, label="kept")
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+
+def plot_steps(results: Sequence[Result], title: str, path: Path) -> None:
+    """The losses of all steps in one picture: train dashed, validation solid; a small PNG."""
+    with _picture(path, title) as axes:
+        for result, color in zip(results, cycle(("#1b6ca8", "#d1751f", "#2c8c4a", "#8a4fa3")), strict=False):
+            epochs = [point.epoch for point in result.curve]
+            held_back = [point.validation or 0.0 for point in result.curve]
+            axes.plot(epochs, held_back, marker=".", color=color, label=f"{result.number}: {result.change}")
+            axes.plot(epochs, [point.train for point in result.curve], linestyle="--", color=color)
+        axes.legend(fontsize=7)
+
+
+@contextmanager
+def _picture(path: Path, title: str) -> Iterator[Any]:
+    """Axes of losses against epochs, written to `path` at the end."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -204,17 +233,10 @@ def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Pa
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    epochs = [point.epoch for point in curve]
-    axes.plot(epochs, [point.train for point in curve], marker=".", color="#1b6ca8", label="train")
-    held_back = [point.validation for point in curve if point.validation is not None]
-    if held_back:
-        axes.plot(epochs, held_back, marker=".", color="#d1751f", label="validation")
-        axes.axvline(best_epoch, color="#999999", linestyle="--", linewidth=1, label="kept")
+    yield axes
     axes.set(title=title, xlabel="epoch", ylabel="mean squared error")
-    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
 
@@ -247,16 +269,22 @@ def generate_with_zeros(
     return Ratings(users, items, points, None), float(np.square(errors).mean())
 
 
-def _part(ratings: Ratings, step: Step, seed: int) -> Ratings:
-    part = take_ratings(ratings, ratings.points != 0) if step.drops_zeros else ratings
-    if step.sample is not None and step.sample < len(part):
-        rows = np.random.default_rng(seed).choice(len(part), step.sample, replace=False)
-        part = take_ratings(part, np.sort(rows))
-    if len(part) == 0:
+def _parts(split: RatingSplit, step: Step, seed: int) -> tuple[Ratings, Ratings]:
+    """What a step learns from and what it is measured on."""
+    parts = [split.train, split.validation]
+    if step.drops_zeros:
+        parts = [take_ratings(part, part.points != 0) for part in parts]
+    if any(len(part) == 0 for part in parts):
         raise DataError(
             f"{step.change}: no ratings are left; all of them are 0. Import ratings that are not."
         )
-    return part
+    if step.sample is not None:
+        counts = np.bincount(parts[0].user_index)
+        order = np.random.default_rng(seed).permutation(len(counts))
+        is_drawn = np.zeros(1 + max(int(part.user_index.max()) for part in parts), np.bool_)
+        is_drawn[order[: 1 + int(np.searchsorted(np.cumsum(counts[order]), step.sample))]] = True
+        parts = [take_ratings(part, is_drawn[part.user_index]) for part in parts]
+    return parts[0], parts[1]
 
 
 def _result(number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float) -> Result:

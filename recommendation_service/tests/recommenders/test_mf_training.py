@@ -10,7 +10,8 @@ from scipy.sparse import csr_matrix
 from recsys.errors import DataError
 from recsys.progress import ignore_progress
 from recsys.recommenders.mf import Examples, MFConfig, Pairs
-from recsys.recommenders.mf_training import _dropout, _Table, train
+from recsys.recommenders.mf_tables import Placed, Table, Workers
+from recsys.recommenders.mf_training import _Model, train
 
 
 def examples(*, n_users: int = 60, n_items: int = 40, share: float = 0.5, seed: int = 0) -> Examples:
@@ -110,11 +111,11 @@ def test_weight_decay_shortens_the_vectors_and_a_strong_one_leaves_the_biases() 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_the_penalty_of_an_epoch_is_that_of_the_objective(power: float) -> None:
     counts = np.array([1, 3, 8])
-    table = _Table(np.ones((3, 2), np.float32), 0.1, counts, power)
+    table = Table(np.ones((3, 2), np.float32), 0.1, counts, power)
     batch_size = 4
 
     n_steps = counts.sum() / batch_size
-    paid = table.decay.numpy()[:, 0] * counts / batch_size  # each rating pays once an epoch
+    paid = table.decay * counts / batch_size  # each rating pays once an epoch
 
     np.testing.assert_allclose(paid, n_steps * 0.1 * (counts / counts.mean()) ** power, rtol=1e-6)
 
@@ -122,29 +123,69 @@ def test_the_penalty_of_an_epoch_is_that_of_the_objective(power: float) -> None:
 def test_a_step_is_that_of_adam_and_moves_no_other_row() -> None:
     rng = np.random.default_rng(0)
     start = rng.normal(size=(5, 3)).astype(np.float32)
-    table = _Table(start.copy(), 0.1, np.full(5, 1), 0.0)
-    expected = torch.nn.Parameter(torch.from_numpy(start[[1, 3]]))
+    table = Table(start.copy(), 0.1, np.full(5, 1), 0.0)
+    expected = torch.nn.Parameter(torch.from_numpy(start[[3, 1]]))
     adam = torch.optim.Adam([expected], lr=0.05, weight_decay=0.1)
-    rows = torch.tensor([1, 3])
+    rows = np.array([3, 1], np.int32)
+    placed = Placed(rows, rows, np.full(2, 1 / 5, np.float32))  # one rating of each in a batch of 5
 
     for n in range(1, 6):
-        target = torch.from_numpy(rng.normal(size=(2, 3)).astype(np.float32))
-        leaf = table.take(rows)
-        (leaf - target).square().sum().backward()
-        table.step(rows, leaf, torch.full((2, 1), 1 / 5), 0.05, n)  # one rating of each in a batch of 5
+        target = rng.normal(size=(2, 3)).astype(np.float32)
+        table.step(placed, 2 * (table.values[rows] - target), 0.05, n, Workers(1))
         adam.zero_grad()
-        (expected - target).square().sum().backward()
+        (expected - torch.from_numpy(target)).square().sum().backward()
         adam.step()
 
     np.testing.assert_allclose(table.values[rows], expected.detach(), rtol=1e-5)
     np.testing.assert_array_equal(table.values[[0, 2, 4]], start[[0, 2, 4]])
 
 
-def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
-    mask = _dropout(torch.Size((2000, 50)), 0.2, np.random.default_rng(0)).numpy()
-    assert abs((mask == 0).mean() - 51 / 256) < 0.01
-    assert abs(mask.mean() - 1) < 0.01
-    assert len(np.unique(mask)) == 2
+@pytest.mark.parametrize("output", ["sigmoid", "linear"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_compiled_gradients_are_those_of_autograd(output: str, dropout: float) -> None:
+    known, _ = divided(examples())
+    workers = Workers(2)
+    chosen = config(output=output, dropout=dropout, factors=5)
+    model = _Model(known, chosen, np.random.default_rng(0), workers)
+    for _ in model.run_epoch(1):  # so that no bias is 0
+        pass
+    batch = known.pairs.take(np.arange(0, len(known.pairs), 3))
+    users, items = model.users.place(batch.user_index), model.items.place(batch.item_index)
+    drawn = model._draw(len(batch))
+
+    compiled = model.plain_gradients(batch, users, items, drawn)
+    expected = model.gradients(batch, users, items, drawn)
+    workers.close()
+
+    for of_side, of_side_expected in zip(compiled, expected, strict=True):
+        for one, other in zip(of_side, of_side_expected, strict=True):
+            assert np.abs(other).max() > 1e-3
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_places_number_the_rows_of_a_batch_and_leave_nothing_behind() -> None:
+    model = _Model(examples(), config(), np.random.default_rng(0), Workers(1))
+    for _ in range(2):
+        placed = model.users.place(np.array([7, 3, 7, 9], np.int32))
+        assert placed.rows.tolist() == [7, 3, 9]
+        assert placed.places.tolist() == [0, 1, 0, 2]
+        assert placed.shares.tolist() == [0.5, 0.25, 0.25]
+
+
+def test_more_threads_give_the_same_bits() -> None:
+    known, _ = divided(examples())
+    one, three = (
+        train(known, None, config(epochs=4, dropout=0.2, threads=n), ignore_progress).factors for n in (1, 3)
+    )
+    np.testing.assert_array_equal(one.user_factors, three.user_factors)
+    np.testing.assert_array_equal(one.item_biases, three.item_biases)
+
+
+def test_dropout_leaves_out_its_share() -> None:
+    model = _Model(examples(), config(dropout=0.2, factors=50), np.random.default_rng(0), Workers(1))
+    left_out = model._draw(2000) < model.dropped
+    assert left_out.shape == (2000, 50)
+    assert abs(left_out.mean() - 51 / 256) < 0.01
 
 
 def test_a_loss_that_is_no_number_is_refused() -> None:

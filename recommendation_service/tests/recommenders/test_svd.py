@@ -206,6 +206,16 @@ def test_an_array_of_another_shape_is_refused(tmp_path: Path, name: str) -> None
         SVDRecommender.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mean", "factors"])
+def test_a_manifest_that_lacks_a_fact_is_refused(tmp_path: Path, name: str) -> None:
+    save(fit(make_data()), tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["facts"][name]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=f"lacks facts of svd.*{name}"):
+        SVDRecommender.load(tmp_path)
+
+
 def test_biases_are_the_damped_means_of_what_is_left() -> None:
     ratings = Ratings(
         np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array([5, 3, 1], np.float32), None

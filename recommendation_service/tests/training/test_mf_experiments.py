@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recsys.datasets.rating_splits import GLOBAL, split_ratings
 from recsys.datasets.ratings import Ratings
 from recsys.errors import DataError
 from recsys.experiments.log import EXPERIMENTS_FILE, append_experiment
@@ -16,13 +18,16 @@ from recsys.training.mf_experiments import (
     TUNING_STEPS,
     Result,
     Step,
+    _parts,
     generate_with_zeros,
     observe,
     plot_curve,
+    plot_steps,
     run_steps,
     scale_steps,
     to_markdown,
 )
+from recsys.training.mf_scale import HIGH, LOW, generate_world
 
 SHAPE = (120, 80)
 SMALL = {"factors": 3, "epochs": 3, "batch_size": 128, "history": False}
@@ -42,7 +47,7 @@ def test_parameters_of_a_step_hold_for_those_after_it_and_zeros_are_dropped_wher
     steps = (
         Step("zeros kept", SMALL, drops_zeros=False),
         Step("dropped", {"factors": 2}),
-        Step("a part", {"dropout": 0.5}, sample=500),
+        Step("some users", {"dropout": 0.5}, sample=500),
     )
     told: list[Result] = []
 
@@ -54,8 +59,39 @@ def test_parameters_of_a_step_hold_for_those_after_it_and_zeros_are_dropped_wher
     n_train = len(ratings) * 4 // 5
     assert abs(results[0].n_ratings - n_train) <= 1
     assert abs(results[1].n_ratings / n_train - (ratings.points > 0).mean()) < 0.02
-    assert results[2].n_ratings == 500
+    assert 500 <= results[2].n_ratings < 650  # the last user's ratings are all there
     assert results[1].validation_loss < 0.7 * results[0].validation_loss  # zeros are noise to both sides
+
+
+def test_a_sample_holds_whole_users_on_both_sides() -> None:
+    ratings, _ = small_set()
+    split = split_ratings(ratings, (0.8, 0.2, 0.0), 0, by=GLOBAL)
+    step = Step("some users", {}, drops_zeros=False, sample=500)
+
+    train, validation = _parts(split, step, seed=0)
+
+    drawn = np.unique(train.user_index)
+    assert 1 < len(drawn) < SHAPE[0] / 2
+    assert len(train) == np.isin(split.train.user_index, drawn).sum()
+    assert len(validation) == np.isin(split.validation.user_index, drawn).sum() > 0
+    everybody, _ = _parts(split, replace(step, sample=10**6), seed=0)
+    assert len(everybody) == len(split.train)
+
+
+def test_the_steps_of_scale_run_on_a_small_set_of_known_truth(tmp_path: Path) -> None:
+    world = generate_world(n_users=300, n_items=200, n_ratings=12_000, rank=4, seed=0)
+    quick = {"epochs": 2, "batch_size": 256}
+    steps = [replace(step, parameters={**step.parameters, **quick}) for step in scale_steps(2_000)]
+
+    results = run_steps(world.ratings, (300, 200), steps, points_range=(LOW, HIGH), held_back=0.1)
+
+    assert [one.config.factors for one in results] == [50, 50, 128, 50]
+    assert [one.config.dropout for one in results] == [0.2, 0.2, 0.05, 0.05]
+    assert [one.config.weight_decay for one in results] == [1e-4, 1e-4, 1e-5, 1e-5]
+    assert 2_000 <= results[0].n_ratings < 3_500
+    assert [one.n_ratings for one in results[1:]] == [10_800] * 3
+    plot_steps(results, "title", tmp_path / "steps.png")
+    assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_set_of_zeros_alone_is_refused() -> None:
