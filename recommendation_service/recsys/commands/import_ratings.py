@@ -50,7 +50,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--scale",
         type=_scale,
         metavar="LOW:HIGH",
-        help="ratings beyond are clipped; MovieLens, Amazon and Book-Crossing have their own",
+        help="the points there can be: ratings beyond are clipped, the range of predictions is this; "
+        "MovieLens, Amazon and Book-Crossing have their own",
     )
     kept.add_argument("--sample", type=int, metavar="N", help="so many ratings, at random")
     kept.add_argument("--max-users", type=int, metavar="N", help="so many users, at random")

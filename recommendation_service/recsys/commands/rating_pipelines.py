@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.config import parse_assignments, read_section
-from recsys.errors import ConfigError, DataError
+from recsys.errors import DataError
 from recsys.paths import logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.rating_table import RATING_RECOMMENDERS, make_rating_recommender
@@ -104,14 +104,6 @@ def _add_split_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the division (default: %(default)s)")
     parser.add_argument(
-        "--range",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="the points there can be; others are refused (default: what the data holds)",
-    )
-    parser.add_argument("--clip", action="store_true", help="with --range: clip other points instead")
-    parser.add_argument(
         "--relevant-at",
         type=float,
         metavar="POINTS",
@@ -191,15 +183,7 @@ def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
 
     overrides = parse_assignments(options.set)
     make_rating_recommender(name, **overrides)  # a bad value is told before anything is read
-    if options.clip and options.range is None:
-        raise ConfigError("--clip needs --range: what to clip the points to.")
-    split = SplitOptions(
-        shares=tuple(options.shares),
-        by=options.split_by,
-        seed=options.seed,
-        points_range=tuple(options.range) if options.range else None,
-        clip=options.clip,
-    )
+    split = SplitOptions(tuple(options.shares), options.split_by, options.seed)
     return RatingPlan(
         name, options.output, logs_dir(), overrides, split, options.relevant_at, again=options.again
     )

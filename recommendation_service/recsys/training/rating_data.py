@@ -27,7 +27,7 @@ from recsys.datasets.ratings import (
 )
 from recsys.errors import DataError
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
-from recsys.types import Float32Array, Int32Array
+from recsys.types import Int32Array
 
 PARTS = (("train",), ("valid", "validation"), ("test",))
 USERS_FILE = "users.parquet"
@@ -45,13 +45,11 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """How to divide, and what points there are: `points_range` None is what the data holds."""
+    """How to divide a category whose source was not divided already."""
 
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: str = BY_USER
     seed: int = 0
-    points_range: tuple[float, float] | None = None
-    clip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +130,11 @@ def load_category(category: Category, options: SplitOptions) -> CategoryData:
     """Load, check and divide one category.
 
     Raises:
-        DataError: a file is missing or damaged, points are out of the range asked for, there are no
-            rows, or a part would be empty.
+        DataError: a file is missing or damaged, there are no rows, or a part would be empty.
     """
     folders = _part_folders(category.folder)
     datasets = [load_ratings(folder) for folder in folders]
     first = datasets[0]
-    points_range = options.points_range or _common_range(datasets)
-    notes = _repeated(datasets)
-    if options.clip:
-        datasets, clipped = _clip(datasets, points_range)
-        notes += [f"{clipped:,} ratings outside {points_range[0]:g} to {points_range[1]:g} clipped"] * bool(
-            clipped
-        )
     if len(folders) == 1:
         split = split_ratings(datasets[0].ratings, options.shares, options.seed, by=options.by)
     else:
@@ -155,9 +145,9 @@ def load_category(category: Category, options: SplitOptions) -> CategoryData:
         user_mapping=first.user_mapping,
         item_mapping=first.item_mapping,
         item_names=_item_names(first),
-        points_range=points_range,
+        points_range=_common_range(datasets),
         dataset_hash=_hash_manifests(folders),
-        notes=tuple(notes),
+        notes=(*_repeated(datasets), *_guessed_range(first)),
         folder=folders[0],
     )
 
@@ -206,25 +196,30 @@ def _hash_manifests(folders: Sequence[Path]) -> str:
 
 
 def _common_range(datasets: Sequence[RatingDataset]) -> tuple[float, float]:
-    lows, highs = zip(*(dataset.manifest["rating_range"] for dataset in datasets), strict=True)
-    return float(min(lows)), float(max(highs))
+    lows, highs = zip(*(dataset.points_range for dataset in datasets), strict=True)
+    low, high = min(lows), max(highs)
+    if low == high:
+        raise DataError(
+            f"All ratings are {low:g} and no scale is known; import them with --scale LOW:HIGH, the points "
+            "there can be."
+        )
+    return low, high
+
+
+def _guessed_range(dataset: RatingDataset) -> list[str]:
+    if dataset.manifest.get("scale") is not None:
+        return []
+    low, high = dataset.points_range
+    return [
+        f"points are taken to go from {low:g} to {high:g}, the extremes found; "
+        "`recsys import --scale LOW:HIGH` says it"
+    ]
 
 
 def _repeated(datasets: Sequence[RatingDataset]) -> list[str]:
     rows = sum(int(dataset.manifest["counts"]["ratings"]) for dataset in datasets)
     repeated = rows - sum(len(dataset.ratings) for dataset in datasets)
     return [f"{repeated:,} ratings of a pair rated again later left out: the latest counts"] * bool(repeated)
-
-
-def _clip(
-    datasets: Sequence[RatingDataset], points_range: tuple[float, float]
-) -> tuple[list[RatingDataset], int]:
-    clipped, count = [], 0
-    for dataset in datasets:
-        points: Float32Array = np.clip(dataset.ratings.points, *points_range)
-        count += int((points != dataset.ratings.points).sum())
-        clipped.append(replace(dataset, ratings=replace(dataset.ratings, points=points)))
-    return clipped, count
 
 
 def _given_split(first: RatingDataset, datasets: Sequence[RatingDataset]) -> RatingSplit:

@@ -175,7 +175,6 @@ def test_a_user_gets_unrated_items_with_their_names_and_a_stranger_is_told_apart
         (["train", "svd", "--data", "nowhere"], "nowhere is not a folder"),
         (["train", "svd", "--data", "BOOKS", "--set", "factors=0"], "svd.factors is 0"),
         (["train", "svd", "--data", "BOOKS", "--set", "colour=red"], "svd has no colour"),
-        (["train", "svd", "--data", "BOOKS", "--clip"], "--clip needs --range"),
         (["tune", "svd", "--data", "BOOKS", "--tolerance", "2"], "tolerance is 2.0"),
     ],
 )
@@ -196,7 +195,6 @@ def test_what_cannot_be_done_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--range", "2", "4"], "ratings lie outside 2 to 4"),
         (["--shares", "0.5", "0.5", "0.5"], "three that add up to 1"),
         (["--relevant-at", "9"], "no user has a liked item in the validation part"),
     ],
@@ -208,24 +206,6 @@ def test_what_the_data_does_not_allow_is_told_in_the_table(
     assert code == 1
     assert out.splitlines()[1].split()[:2] == ["books", "failed"]
     assert message in out
-
-
-def test_clipped_points_are_counted(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "train",
-        "svd",
-        "--data",
-        str(shop / "books"),
-        "--set",
-        "factors=2",
-        "--range",
-        "2",
-        "4",
-        "--clip",
-    ]
-    code, out, _ = run(capsys, *command)
-    assert code == 0
-    assert "ratings outside 2 to 4 clipped" in out
 
 
 def test_a_look_inside_shows_the_split_the_factors_the_errors_and_the_coverage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,9 +33,15 @@ class StopsEarly(SVDRecommender):
     uses_validation: ClassVar[bool] = True
 
 
-def write(folder: Path, rows: list[tuple[str, str, float]], catalogue: Catalogue | None = None) -> Path:
+def write(
+    folder: Path,
+    rows: list[tuple[str, str, float]],
+    catalogue: Catalogue | None = None,
+    scale: tuple[float, float] | None = (1.0, 5.0),
+) -> Path:
     users, items, points = (list(column) for column in zip(*rows, strict=True))
-    save_ratings([RatingBatch(users, items, points)], folder, catalogue=catalogue)
+    batch = RatingBatch(users, items, points)
+    save_ratings([batch], folder, source={"scale": scale}, catalogue=catalogue)
     return folder
 
 
@@ -77,7 +82,6 @@ def test_a_category_is_divided_and_nothing_is_lost(tmp_path: Path) -> None:
     check_no_pair_shared(split.train, split.validation, split.test)
     assert len(split.train) + len(split.validation) + len(split.test) == 120
     assert data.points_range == (1.0, 5.0)
-    assert data.notes == ()
     assert data.dataset_hash == hash_category(Category("films", folder))
     assert data.facts()["train"]["ratings"] == len(split.train)
     assert data.facts()["train"]["sparsity"] == pytest.approx(1 - len(split.train) / 120, abs=0.02)
@@ -108,22 +112,29 @@ def test_given_parts_are_taken_as_they_come_and_what_train_lacks_is_unknown(tmp_
         load_category(category, SplitOptions())
 
 
-def test_repeated_pairs_are_counted_and_points_clipped_only_when_asked(tmp_path: Path) -> None:
+def test_repeated_pairs_are_counted(tmp_path: Path) -> None:
     folder = write(tmp_path / "films", [*grid_of_ratings(), ("u0", "i0", 5.0), ("u1", "i1", 5.0)])
 
     assert load_category(Category("films", folder), SplitOptions()).notes == (
         "2 ratings of a pair rated again later left out: the latest counts",
     )
-    narrow = SplitOptions(points_range=(2.0, 4.0))
-    data = load_category(Category("films", folder), narrow)
-    with pytest.raises(DataError, match="ratings lie outside 2 to 4 or are no number"):
-        data.data_of(data.split.train, SVDRecommender)
 
-    clipped = load_category(Category("films", folder), SplitOptions(points_range=(2.0, 4.0), clip=True))
-    assert clipped.data_of(clipped.split.train, SVDRecommender).range == (2.0, 4.0)
-    assert any("ratings outside 2 to 4 clipped" in note for note in clipped.notes)
-    points = np.concatenate([clipped.split.train.points, clipped.split.test.points])
-    assert (points.min(), points.max()) == (2.0, 4.0)
+
+def test_the_range_is_the_scale_of_the_import_and_a_guess_is_told(tmp_path: Path) -> None:
+    rows = [("u0", "i0", 0.0), *grid_of_ratings()[1:]]
+    wide = load_category(
+        Category("wide", write(tmp_path / "wide", grid_of_ratings(), scale=(1, 10))), SplitOptions()
+    )
+    zeros = load_category(Category("zeros", write(tmp_path / "zeros", rows, scale=(1, 10))), SplitOptions())
+    none = load_category(Category("none", write(tmp_path / "none", rows, scale=None)), SplitOptions())
+
+    assert (wide.points_range, wide.notes) == ((1, 10), ())
+    assert (zeros.points_range, zeros.notes) == ((0, 10), ())
+    assert none.points_range == (0, 5)
+    assert "points are taken to go from 0 to 5, the extremes found" in none.notes[0]
+    alike = write(tmp_path / "alike", [(user, item, 3.0) for user, item, _ in rows], scale=None)
+    with pytest.raises(DataError, match="All ratings are 3 and no scale is known; import them with --scale"):
+        load_category(Category("alike", alike), SplitOptions())
 
 
 def test_features_stand_in_index_order_without_ids(tmp_path: Path) -> None:
