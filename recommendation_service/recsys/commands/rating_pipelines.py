@@ -67,8 +67,10 @@ def _parser(command: str, name: str) -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="FOLDER",
-        help="folders of `recsys import`, or a folder with a folder a category; one with train, valid and "
-        "test folders is not divided",
+        help="folders of `recsys import`, or a folder with a folder a category",
+    )
+    parser.add_argument(
+        "--category", nargs="+", default=[], metavar="NAME", help="of the categories there these alone"
     )
     parser.add_argument(
         "--output",
@@ -94,7 +96,8 @@ def _add_split_flags(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         default=(0.8, 0.1, 0.1),
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="how to divide the ratings (default: 0.8 0.1 0.1)",
+        help="how to divide the ratings of a category that was not imported in train, valid and test files "
+        "(default: 0.8 0.1 0.1)",
     )
     parser.add_argument(
         "--split-by",
@@ -140,7 +143,7 @@ def _train(name: str, options: argparse.Namespace) -> None:
     from recsys.training.run_log import run_log
 
     plan = _plan(name, options)
-    categories = find_categories(options.data)
+    categories = find_categories(options.data, options.category)
     with run_log(plan.logs_dir, f"rating_{name}") as log_file, show_progress() as progress:
         results = each_category(categories, lambda one, told: train_category(one, plan, told), progress)
     _write_results(results, plan)
@@ -159,7 +162,7 @@ def _tune(name: str, options: argparse.Namespace) -> None:
     plan = _plan(name, options)
     choice = Choice(options.metric, options.tolerance)
     grid = _read_grid(name, options.grid)
-    categories = find_categories(options.data)
+    categories = find_categories(options.data, options.category)
     tunings: list[Tuning] = []
 
     def tune(category, told):  # type: ignore[no-untyped-def]  # as each_category calls it

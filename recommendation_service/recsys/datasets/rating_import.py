@@ -115,6 +115,18 @@ def _told(
 def _write(
     batches: Iterable[RatingBatch], output: Path, limits: RatingLimits, *, source: dict[str, Any], **more: Any
 ) -> dict[str, Any]:
+    was_there = output.exists()
+    try:
+        return _write_folder(batches, output, limits, source=source, **more)
+    except DataError:
+        if not was_there and output.is_dir() and not any(output.iterdir()):
+            output.rmdir()  # left empty it would pass for a category
+        raise
+
+
+def _write_folder(
+    batches: Iterable[RatingBatch], output: Path, limits: RatingLimits, *, source: dict[str, Any], **more: Any
+) -> dict[str, Any]:
     changed: Counter[str] = Counter()  # still counted while `save_ratings` reads
     rows = clean(batches, limits, changed)
     source = {**source, "scale": limits.scale, "changed": changed}

@@ -178,7 +178,7 @@ def fit_and_test(
     learned_from = data.learned_from(kind)
     recommender = make_rating_recommender(plan.recommender, **parameters)
     started = time.perf_counter()
-    recommender.fit(data.data_of(learned_from, kind), data.known_validation(), progress)
+    recommender.fit(data.data_of(learned_from, kind), data.held_back(), progress)
     fitted_at = time.perf_counter()
     evaluation = None
     if len(data.split.test):

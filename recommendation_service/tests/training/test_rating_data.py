@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -93,23 +94,40 @@ def test_the_kept_fit_learns_from_validation_too_unless_it_stops_by_it(tmp_path:
     assert data.learned_from(StopsEarly) is data.split.train
 
 
-def test_given_parts_are_taken_as_they_come_and_what_train_lacks_is_unknown(tmp_path: Path) -> None:
+def write_parts(folder: Path, parts: list[int]) -> Category:
+    """The ratings of the grid, the last ones of them in the parts given, the others in train."""
+    rows = grid_of_ratings()[: 80 + len(parts)]
+    users, items, points = (list(column) for column in zip(*rows, strict=True))
+    batch = RatingBatch(users, items, points, parts=np.array([0] * 80 + parts, np.uint8))
+    save_ratings([batch], folder, source={"scale": (1.0, 5.0)})
+    return Category(folder.name, folder)
+
+
+def test_given_parts_are_taken_as_they_come(tmp_path: Path) -> None:
+    data = load_category(write_parts(tmp_path, [1] * 10 + [2] * 15), SplitOptions(seed=5, by="global"))
+
+    split = data.split
+    assert (len(split.train), len(split.validation), len(split.test)) == (80, 10, 15)
+    assert set(split.validation.user_index) == {8}  # the first eight users are in train
+    assert split.strategy == "the train, valid and test files as they came"
+    assert data.notes[0].startswith("divided as its files were (80 train, 10 valid, 15 test)")
+    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures))
+    assert not fitted.is_known(split.validation.user_index, split.validation.item_index).any()
+    assert data.held_back() is split.validation
+    assert len(data.learned_from(SVDRecommender)) == 90
+
+
+def test_a_part_may_be_missing_but_not_train(tmp_path: Path) -> None:
+    data = load_category(write_parts(tmp_path / "a", [2] * 10), SplitOptions())
+    assert data.held_back() is None
+    assert (len(data.learned_from(SVDRecommender)), len(data.split.test)) == (80, 10)
+
     rows = grid_of_ratings()
-    write(tmp_path / "train", rows[:80])
-    write(tmp_path / "valid", [*rows[80:90], ("stranger", "i1", 3.0)])
-    write(tmp_path / "test", [("u0", "new", 5.0), *rows[90:95]])
-
-    (category,) = find_categories([tmp_path])
-    data = load_category(category, SplitOptions())
-
-    assert category.name == tmp_path.name
-    assert data.split.validation.user_index.tolist() == [-1] * 11  # u8 and the stranger are not in train
-    assert data.split.test.item_index.tolist()[:1] == [-1]
-    assert len(data.learned_from(SVDRecommender)) == 80
-    assert "as they came" in data.split.strategy
-    (tmp_path / "test").rename(tmp_path / "tset")
-    with pytest.raises(DataError, match="none called test"):
-        load_category(category, SplitOptions())
+    users, items, points = (list(column) for column in zip(*rows, strict=True))
+    parts = np.full(len(rows), 2, np.uint8)
+    save_ratings([RatingBatch(users, items, points, parts=parts)], tmp_path / "b")
+    with pytest.raises(DataError, match=r"b/ratings.parquet has no rows of a train file"):
+        load_category(Category("b", tmp_path / "b"), SplitOptions())
 
 
 def test_repeated_pairs_are_counted(tmp_path: Path) -> None:
