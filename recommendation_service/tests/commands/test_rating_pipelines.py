@@ -63,12 +63,17 @@ def test_categories_are_trained_each_into_a_folder_and_one_that_fails_does_not_s
     assert "2 of 3 categories are there, 1 failed" in out
     assert "accuracy: share of pairs predicted within 0.5" in out
     assert "1 of 3 categories failed: empty" in err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["books", "games", "results.csv"]
+    written = ["books", "games", "results.csv", "results.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == written
     with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
         assert [(row["category"], row["factors"]) for row in csv.DictReader(file)] == [
             ("books", "4"),
             ("games", "4"),
         ]
+
+    run(capsys, *command, "--category", "games", "--again")
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["category"] for row in csv.DictReader(file)] == ["books", "games"]  # all that is kept
 
     before = (tmp_path / "out" / "books" / "manifest.json").read_bytes()
     (shop / "empty").rmdir()
@@ -103,18 +108,18 @@ def test_tuning_shows_every_try_its_choice_and_one_test_and_draws_it(
 
     assert code == 0
     lines = out.splitlines()
-    assert lines[1].split() == [
-        *("factors", "rmse", "mae", "accuracy"),
-        *(f"{name}@{k}" for name in ("ndcg", "recall", "map") for k in (10, 20, 50)),
-        *("fit", "s", "evaluate", "s"),
-    ]
-    assert [line.split()[0] for line in lines[2:4]] == ["2", "4"]
+    assert lines[0].startswith("books, on the validation part of each user's ratings split 80%/10%/10%")
+    ranking = [f"{name}@{k}" for name in ("ndcg", "recall", "map") for k in (10, 20, 50)]
+    for header in (["rmse", "mae", "accuracy", "fit", "s", "evaluate", "s"], ranking):
+        place = [line.split() for line in lines].index(["factors", *header])
+        assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["2", "4"]
     assert any(line.startswith("best ndcg@10: factors=") for line in lines)
     assert any("the smallest within 2% of the best ndcg@10" in line for line in lines)
     assert any(line.startswith("retrained, tested once: rmse") for line in lines)
     assert "books: factors 50 left out: the matrix allows 29 at most" in out
-    pictures = ["books/tuning.png", "books/validation_against_test.png", "results.png"]
-    for picture in pictures:
+    assert any(line.startswith("factors=") and "that was tried" in line for line in lines)
+    for picture in ("books/tuning.png", "books/validation_against_test.png", "results.png"):
+        assert f"Written: {tmp_path}/out/{picture}" in lines
         assert (tmp_path / "out" / picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert not list((tmp_path / "out").rglob(".*"))
 

@@ -233,6 +233,23 @@ def test_limits_that_leave_nothing_keep_what_was_there(
     assert len(load_ratings(tmp_path / "out").ratings) == 1
 
 
+@pytest.mark.parametrize(("size", "ratings"), [("small", 10_000), ("7", 7), ("full", 12_000)])
+def test_a_sample_has_a_name_or_a_number(
+    tmp_path: Path, size: str, ratings: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ratings.csv"
+    lines = [f"{user},{item},3" for user in range(120) for item in range(100)]
+    path.write_text("\n".join(["user,item,rating", *lines]) + "\n")
+    command = [str(path), "--format", "csv", "--output", str(tmp_path / "out"), "--sample", size]
+    assert run(capsys, *command)[0]["ratings"] == ratings
+
+
+def test_a_sample_of_another_name_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["import", "x.csv", "--format", "csv", "--output", str(tmp_path), "--sample", "tiny"])
+    assert "'tiny' is neither a number nor one of small, medium, large, full" in capsys.readouterr().err
+
+
 def test_a_scale_is_written_with_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["import", "x.csv", "--format", "csv", "--output", str(tmp_path), "--scale", "1-5"])
