@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Its flags."""
     from recsys.datasets.importers import FORMATS
     from recsys.datasets.rating_import import AMAZON
-    from recsys.datasets.rating_limits import ZEROS
+    from recsys.datasets.rating_limits import SAMPLE_SIZES, ZEROS
 
     parser = commands.add_parser(
         "import", help="a rating file or folder becomes a dataset folder with ratings.parquet"
@@ -50,9 +50,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--scale",
         type=_scale,
         metavar="LOW:HIGH",
-        help="ratings beyond are clipped; MovieLens, Amazon and Book-Crossing have their own",
+        help="the points there can be: ratings beyond are clipped, the range of predictions is this; "
+        "MovieLens, Amazon and Book-Crossing have their own",
     )
-    kept.add_argument("--sample", type=int, metavar="N", help="so many ratings, at random")
+    sizes = ", ".join(f"{name} {size:,}" for name, size in SAMPLE_SIZES.items() if size)
+    kept.add_argument(
+        "--sample",
+        type=_sample,
+        metavar="N",
+        help=f"so many ratings of each category, at random: a number, or {sizes}, full for all (the default)",
+    )
     kept.add_argument("--max-users", type=int, metavar="N", help="so many users, at random")
     kept.add_argument("--max-items", type=int, metavar="N", help="so many items, the most rated")
     kept.add_argument(
@@ -112,6 +119,16 @@ def _columns(text: str) -> dict[str, str]:
         return parse_columns(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _sample(text: str) -> int | None:
+    from recsys.datasets.rating_limits import SAMPLE_SIZES
+
+    if text in SAMPLE_SIZES:
+        return SAMPLE_SIZES[text]
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor one of {', '.join(SAMPLE_SIZES)}")
 
 
 def _scale(text: str) -> tuple[float, float]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys.config import parse_assignments, read_section
-from recsys.errors import ConfigError, DataError
+from recsys.errors import DataError
 from recsys.paths import logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.rating_table import RATING_RECOMMENDERS, make_rating_recommender
 
 if TYPE_CHECKING:
     from recsys.training.rating_training import CategoryResult, RatingPlan
-    from recsys.training.rating_tuning import Choice, Tuning
+    from recsys.training.rating_tuning import Tuning
 
 TRAIN, TUNE = "train", "tune"
 PIPELINES = ", ".join(RATING_RECOMMENDERS)
@@ -67,8 +67,10 @@ def _parser(command: str, name: str) -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="FOLDER",
-        help="folders of `recsys import`, or a folder with a folder a category; one with train, valid and "
-        "test folders is not divided",
+        help="folders of `recsys import`, or a folder with a folder a category",
+    )
+    parser.add_argument(
+        "--category", nargs="+", default=[], metavar="NAME", help="of the categories there these alone"
     )
     parser.add_argument(
         "--output",
@@ -94,7 +96,8 @@ def _add_split_flags(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         default=(0.8, 0.1, 0.1),
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="how to divide the ratings (default: 0.8 0.1 0.1)",
+        help="how to divide the ratings of a category that was not imported in train, valid and test files "
+        "(default: 0.8 0.1 0.1)",
     )
     parser.add_argument(
         "--split-by",
@@ -103,14 +106,6 @@ def _add_split_flags(parser: argparse.ArgumentParser) -> None:
         help="each user's ratings by the shares, or all ratings alike (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the division (default: %(default)s)")
-    parser.add_argument(
-        "--range",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="the points there can be; others are refused (default: what the data holds)",
-    )
-    parser.add_argument("--clip", action="store_true", help="with --range: clip other points instead")
     parser.add_argument(
         "--relevant-at",
         type=float,
@@ -143,23 +138,19 @@ def _add_tuning_flags(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _train(name: str, options: argparse.Namespace) -> None:
     from recsys.training.rating_data import find_categories
-    from recsys.training.rating_report import format_summary
     from recsys.training.rating_training import each_category, train_category
     from recsys.training.run_log import run_log
 
     plan = _plan(name, options)
-    categories = find_categories(options.data)
+    categories = find_categories(options.data, options.category)
     with run_log(plan.logs_dir, f"rating_{name}") as log_file, show_progress() as progress:
         results = each_category(categories, lambda one, told: train_category(one, plan, told), progress)
-    _write_results(results, plan)
-    print(format_summary(results))
-    print(f"Kept in {plan.output}\nLog: {log_file}")
-    _refuse_failures(results)
+    _tell(results, plan, _draw_curves(results, plan), log_file)
 
 
 def _tune(name: str, options: argparse.Namespace) -> None:
     from recsys.training.rating_data import find_categories
-    from recsys.training.rating_report import format_summary, format_tuning
+    from recsys.training.rating_report import format_tuning
     from recsys.training.rating_training import each_category
     from recsys.training.rating_tuning import Choice, tune_category
     from recsys.training.run_log import run_log
@@ -167,7 +158,7 @@ def _tune(name: str, options: argparse.Namespace) -> None:
     plan = _plan(name, options)
     choice = Choice(options.metric, options.tolerance)
     grid = _read_grid(name, options.grid)
-    categories = find_categories(options.data)
+    categories = find_categories(options.data, options.category)
     tunings: list[Tuning] = []
 
     def tune(category, told):  # type: ignore[no-untyped-def]  # as each_category calls it
@@ -178,11 +169,7 @@ def _tune(name: str, options: argparse.Namespace) -> None:
         results = each_category(categories, tune, progress)
     for tuning in tunings:
         print(format_tuning(tuning, choice), end="")
-    _draw(tunings, results, plan, choice)
-    _write_results(results, plan)
-    print(format_summary(results))
-    print(f"Kept in {plan.output}\nLog: {log_file}")
-    _refuse_failures(results)
+    _tell(results, plan, [*_draw_tunings(tunings, plan), *_draw_curves(results, plan)], log_file)
 
 
 def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
@@ -191,15 +178,7 @@ def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
 
     overrides = parse_assignments(options.set)
     make_rating_recommender(name, **overrides)  # a bad value is told before anything is read
-    if options.clip and options.range is None:
-        raise ConfigError("--clip needs --range: what to clip the points to.")
-    split = SplitOptions(
-        shares=tuple(options.shares),
-        by=options.split_by,
-        seed=options.seed,
-        points_range=tuple(options.range) if options.range else None,
-        clip=options.clip,
-    )
+    split = SplitOptions(tuple(options.shares), options.split_by, options.seed)
     return RatingPlan(
         name, options.output, logs_dir(), overrides, split, options.relevant_at, again=options.again
     )
@@ -212,31 +191,64 @@ def _read_grid(name: str, assignments: list[str]) -> dict[str, list[object]]:
     return {parameter: list(str(values).split(",")) for parameter, values in given.items()}
 
 
-def _draw(
-    tunings: Sequence[Tuning], results: Sequence[CategoryResult], plan: RatingPlan, choice: Choice
-) -> None:
-    from recsys.training.rating_plots import plot_results, plot_tuning, plot_validation_against_test
+def _draw_curves(results: Sequence[CategoryResult], plan: RatingPlan) -> list[Path]:
+    """The learning curve of each category that was trained now, where its recommender learns in epochs."""
+    from recsys.training.rating_plots import plot_learning_curve
+    from recsys.training.rating_training import TRAINED
 
+    drawn = [
+        plot_learning_curve(plan.output / result.category, f"{plan.recommender}, {result.category}")
+        for result in results
+        if result.status == TRAINED
+    ]
+    return [path for path in drawn if path is not None]
+
+
+def _draw_tunings(tunings: Sequence[Tuning], plan: RatingPlan) -> list[Path]:
+    """The pictures of what was tuned now, after its table."""
+    from recsys.training.rating_plots import plot_tuning, plot_validation_against_test
+    from recsys.training.rating_tuning import TUNING_FILE
+
+    written: list[Path] = []
     for tuning in tunings:
+        if tuning.chosen is None:
+            continue
         category = tuning.result.category
         title, folder = f"{plan.recommender}, {category}", plan.output / category
-        if tuning.chosen is not None:
-            plot_tuning(tuning.trials, tuning.chosen, title, folder / "tuning.png")
-            if tuning.result.figures:
-                path = folder / "validation_against_test.png"
-                plot_validation_against_test(tuning.chosen.figures, tuning.result.figures, title, path)
-    plot_results(results, plan.recommender, plan.output / "results.png")
+        written += [folder / TUNING_FILE, folder / "tuning.png"]
+        plot_tuning(tuning.trials, tuning.chosen, title, written[-1])
+        if tuning.result.figures:
+            written.append(folder / "validation_against_test.png")
+            plot_validation_against_test(tuning.chosen.figures, tuning.result.figures, title, written[-1])
+    return written
 
 
-def _write_results(results: Sequence[CategoryResult], plan: RatingPlan) -> None:
-    from recsys.training.rating_training import RESULTS_FILE, write_results
+def _write_results(plan: RatingPlan) -> list[Path]:
+    """A table and a picture of all that is kept there, now or before."""
+    from recsys.training.rating_plots import plot_results
+    from recsys.training.rating_training import RESULTS_FILE, kept_results, write_results
 
-    write_results(results, plan.output / RESULTS_FILE)
+    written = [plan.output / RESULTS_FILE]
+    kept = kept_results(plan.output, plan.recommender)
+    write_results(kept, written[0])
+    if any(one.figures for one in kept):
+        written.append(plan.output / "results.png")
+        plot_results(kept, plan.recommender, written[-1])
+    return written
 
 
-def _refuse_failures(results: Sequence[CategoryResult]) -> None:
+def _tell(
+    results: Sequence[CategoryResult], plan: RatingPlan, written: Sequence[Path], log_file: Path
+) -> None:
+    """The summary, where everything is, and an error when a category failed."""
+    from recsys.training.rating_report import format_summary
     from recsys.training.rating_training import FAILED
 
+    print(format_summary(results))
+    print(f"Kept in {plan.output}")
+    for path in (*written, *_write_results(plan)):
+        print(f"Written: {path}")
+    print(f"Log: {log_file}")
     failed = [result.category for result in results if result.status == FAILED]
     if failed:
         raise DataError(f"{len(failed)} of {len(results)} categories failed: {', '.join(failed)}; see above.")

@@ -12,8 +12,15 @@ from typing import Any
 import numpy as np
 
 from recsys.datasets.id_map import IdMap
+from recsys.datasets.importers.amazon import SCALE as AMAZON_SCALE
 from recsys.datasets.importers.amazon import AmazonFile, find_categories
-from recsys.datasets.importers.reading import ReadOptions, count_rows, read_catalogue, read_ratings
+from recsys.datasets.importers.reading import (
+    ReadOptions,
+    count_rows,
+    read_catalogue,
+    read_ratings,
+    scale_of,
+)
 from recsys.datasets.importers.user_tables import read_users
 from recsys.datasets.rating_limits import RatingLimits, choose_rows, clean, repeats, rows_of
 from recsys.datasets.ratings import (
@@ -29,7 +36,6 @@ from recsys.progress import StagedProgress, ignore_progress
 from recsys.types import BoolArray, Int32Array, ProgressCallback
 
 AMAZON = "amazon"
-SCALES = {"movielens": (0.5, 5.0), "book-crossing": (1.0, 10.0), AMAZON: (1.0, 5.0)}
 ROWS_AT_ONCE = 65_536
 
 
@@ -52,7 +58,7 @@ def import_ratings(
     return _write(
         _told(batches, count_rows(path, file_format), "importing", progress),
         output,
-        limits if limits.scale else replace(limits, scale=SCALES.get(file_format)),
+        limits if limits.scale else replace(limits, scale=scale_of(path, file_format)),
         source={"format": file_format},
         catalogue=read_catalogue(path, file_format),
         users=read_users(path, file_format),
@@ -72,7 +78,7 @@ def import_categories(
     Raises:
         DataError: there is no category at all, or its files do not fit each other.
     """
-    limits = limits if limits.scale else replace(limits, scale=SCALES[AMAZON])
+    limits = limits if limits.scale else replace(limits, scale=AMAZON_SCALE)
     for category, files in find_categories(path).items():
         source = {"format": AMAZON, "category": category}
         try:
@@ -109,9 +115,21 @@ def _told(
 def _write(
     batches: Iterable[RatingBatch], output: Path, limits: RatingLimits, *, source: dict[str, Any], **more: Any
 ) -> dict[str, Any]:
+    was_there = output.exists()
+    try:
+        return _write_folder(batches, output, limits, source=source, **more)
+    except DataError:
+        if not was_there and output.is_dir() and not any(output.iterdir()):
+            output.rmdir()  # left empty it would pass for a category
+        raise
+
+
+def _write_folder(
+    batches: Iterable[RatingBatch], output: Path, limits: RatingLimits, *, source: dict[str, Any], **more: Any
+) -> dict[str, Any]:
     changed: Counter[str] = Counter()  # still counted while `save_ratings` reads
     rows = clean(batches, limits, changed)
-    source = {**source, "changed": changed}
+    source = {**source, "scale": limits.scale, "changed": changed}
     if not limits.need_all_rows:
         manifest = save_ratings(rows, output, source=source, **more)
     else:

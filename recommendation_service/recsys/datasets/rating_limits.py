@@ -15,6 +15,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Int32Array, Int64Array
 
 ZEROS = ("drop", "keep")
+SAMPLE_SIZES = {"small": 10_000, "medium": 100_000, "large": 1_000_000, "full": None}
 
 
 @dataclass(frozen=True)

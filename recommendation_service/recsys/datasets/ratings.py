@@ -93,6 +93,16 @@ class RatingDataset:
     users: pa.Table | None = None
     n_repeated: int = 0
 
+    @property
+    def points_range(self) -> tuple[float, float]:
+        """The lowest and the highest points there can be.
+
+        The scale the import wrote down, down to a zero that was kept; what was found where it knew none.
+        """
+        found, scale = self.manifest["rating_range"], self.manifest.get("scale")
+        ends = [*found, *(scale or ())]
+        return float(min(ends)), float(max(ends))
+
 
 def save_ratings(
     batches: Iterable[RatingBatch],

@@ -84,10 +84,8 @@ class RatingData:
     @classmethod
     def of_dataset(cls, dataset: RatingDataset) -> RatingData:
         """All ratings of a folder, with the range its manifest names."""
-        low, high = dataset.manifest["rating_range"]
-        return cls(
-            dataset.ratings, len(dataset.user_mapping), len(dataset.item_mapping), (float(low), float(high))
-        )
+        n_users, n_items = len(dataset.user_mapping), len(dataset.item_mapping)
+        return cls(dataset.ratings, n_users, n_items, dataset.points_range)
 
 
 class RatingRecommender(ABC):
@@ -271,7 +269,7 @@ def _check_ratings(data: RatingData) -> None:
         raise DataError(
             f"{len(outside):,} ratings lie outside {low:g} to {high:g} or are no number; the first, "
             f"user {ratings.user_index[outside[0]]} with item {ratings.item_index[outside[0]]}, is "
-            f"{ratings.points[outside[0]]}: correct it, clip the points, or give another range."
+            f"{ratings.points[outside[0]]}: correct it, or import the ratings with --scale, which clips them."
         )
     keys = ratings.user_index.astype(np.int64) * data.n_items + ratings.item_index
     if not (keys[1:] > keys[:-1]).all():

@@ -1,12 +1,11 @@
 """Rating folders as categories: found, loaded, checked, and divided into train, validation and test.
 
-A category is a folder of `recsys import`, or a folder with such folders called train, valid and test:
-then nothing is drawn, and ids of the last two that train lacks are unknown (-1).
+A category is a folder of `recsys import`. One whose source came in train, valid and test files is taken as
+it comes; any other is divided at random.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from recsys.datasets.rating_splits import BY_USER, RatingSplit, join_ratings, sp
 from recsys.datasets.ratings import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
+    PARTS,
     RATINGS_FILE,
     RatingDataset,
     Ratings,
@@ -27,9 +27,8 @@ from recsys.datasets.ratings import (
 )
 from recsys.errors import DataError
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
-from recsys.types import Float32Array, Int32Array
+from recsys.types import UInt8Array
 
-PARTS = (("train",), ("valid", "validation"), ("test",))
 USERS_FILE = "users.parquet"
 # Never a feature: ids, and texts that nearly every item has its own of.
 NO_FEATURES = ("id", "owner_id", "name", "short_description", "long_description")
@@ -45,13 +44,11 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """How to divide, and what points there are: `points_range` None is what the data holds."""
+    """How to divide a category whose source was not divided already."""
 
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: str = BY_USER
     seed: int = 0
-    points_range: tuple[float, float] | None = None
-    clip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +87,11 @@ class CategoryData:
         """What the fit that is kept learns from: the validation part too, unless it stops by that."""
         if recommender.uses_validation or len(self.split.validation) == 0:
             return self.split.train
-        return join_ratings(self.split.train, self.known_validation())
+        return join_ratings(self.split.train, self.split.validation)
 
-    def known_validation(self) -> Ratings:
-        """The ratings of the validation part whose user and item have a number."""
-        validation = self.split.validation
-        return take_ratings(validation, (validation.user_index >= 0) & (validation.item_index >= 0))
+    def held_back(self) -> Ratings | None:
+        """What a fit may stop early by; None where there is no validation part."""
+        return self.split.validation if len(self.split.validation) else None
 
     def facts(self) -> dict[str, Any]:
         """For a manifest: how it was divided, and the size and sparsity of each part."""
@@ -106,12 +102,67 @@ class CategoryData:
         }
 
 
-def find_categories(folders: Sequence[Path]) -> list[Category]:
+def find_categories(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Category]:
     """The categories of some folders; one without ratings of its own stands for the folders in it.
 
+    Args:
+        folders: where to look.
+        names: take these alone, in this order; all when there are none.
+
     Raises:
-        DataError: a folder does not exist or holds no ratings, or two categories have one name.
+        DataError: a folder does not exist or holds no ratings, two categories have one name, or a name
+            is of none.
     """
+    found = {category.name: category for category in _all_categories(folders)}
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise DataError(
+            f"There is no category {', '.join(unknown)} in {', '.join(str(f.absolute()) for f in folders)}; "
+            f"there are {', '.join(found)}."
+        )
+    return [found[name] for name in dict.fromkeys(names)] if names else list(found.values())
+
+
+def load_category(category: Category, options: SplitOptions) -> CategoryData:
+    """Load, check and divide one category.
+
+    Raises:
+        DataError: a file is missing or damaged, there are no rows, or a part would be empty.
+    """
+    dataset = load_ratings(category.folder)
+    ratings = dataset.ratings
+    if len(ratings) == 0:
+        raise DataError(f"{category.folder / RATINGS_FILE} has no rows; import some ratings there.")
+    if ratings.parts is None:
+        split = split_ratings(ratings, options.shares, options.seed, by=options.by)
+    else:
+        split = _given_split(category, ratings, ratings.parts)
+    return CategoryData(
+        name=category.name,
+        split=split,
+        user_mapping=dataset.user_mapping,
+        item_mapping=dataset.item_mapping,
+        item_names=_item_names(dataset),
+        points_range=_range_of(dataset),
+        dataset_hash=hash_category(category),
+        notes=(*_repeated(dataset), *_given(split, ratings.parts), *_guessed_range(dataset)),
+        folder=category.folder,
+    )
+
+
+def hash_category(category: Category) -> str:
+    """What `CategoryData.dataset_hash` would be, without loading the ratings.
+
+    Raises:
+        DataError: the manifest is missing.
+    """
+    manifest = category.folder / MANIFEST_FILE
+    if not manifest.is_file():
+        raise DataError(f"{manifest.absolute()} does not exist; make the folder with `recsys import`.")
+    return hash_file(manifest)
+
+
+def _all_categories(folders: Sequence[Path]) -> list[Category]:
     found: list[Category] = []
     for folder in folders:
         if not folder.is_dir():
@@ -122,8 +173,8 @@ def find_categories(folders: Sequence[Path]) -> list[Category]:
         inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         if not inside:
             raise DataError(
-                f"{folder.absolute()} holds no ratings: looked for {MANIFEST_FILE} and {RATINGS_FILE} there, "
-                "for train, valid and test folders, and folders of categories; `recsys import` makes them."
+                f"{folder.absolute()} holds no ratings: looked for {MANIFEST_FILE} and {RATINGS_FILE} there "
+                "and for folders of categories; `recsys import` makes them."
             )
         found += [Category(path.name, path) for path in inside]
     names = [category.name for category in found]
@@ -135,125 +186,51 @@ def find_categories(folders: Sequence[Path]) -> list[Category]:
     return found
 
 
-def load_category(category: Category, options: SplitOptions) -> CategoryData:
-    """Load, check and divide one category.
-
-    Raises:
-        DataError: a file is missing or damaged, points are out of the range asked for, there are no
-            rows, or a part would be empty.
-    """
-    folders = _part_folders(category.folder)
-    datasets = [load_ratings(folder) for folder in folders]
-    first = datasets[0]
-    points_range = options.points_range or _common_range(datasets)
-    notes = _repeated(datasets)
-    if options.clip:
-        datasets, clipped = _clip(datasets, points_range)
-        notes += [f"{clipped:,} ratings outside {points_range[0]:g} to {points_range[1]:g} clipped"] * bool(
-            clipped
-        )
-    if len(folders) == 1:
-        split = split_ratings(datasets[0].ratings, options.shares, options.seed, by=options.by)
-    else:
-        split = _given_split(first, datasets)
-    return CategoryData(
-        name=category.name,
-        split=split,
-        user_mapping=first.user_mapping,
-        item_mapping=first.item_mapping,
-        item_names=_item_names(first),
-        points_range=points_range,
-        dataset_hash=_hash_manifests(folders),
-        notes=tuple(notes),
-        folder=folders[0],
-    )
-
-
-def hash_category(category: Category) -> str:
-    """What `CategoryData.dataset_hash` would be, without loading the ratings.
-
-    Raises:
-        DataError: a manifest is missing.
-    """
-    return _hash_manifests(_part_folders(category.folder))
-
-
 def _is_category(folder: Path) -> bool:
-    return (folder / MANIFEST_FILE).is_file() or (folder / RATINGS_FILE).is_file() or _has_parts(folder)
+    return (folder / MANIFEST_FILE).is_file() or (folder / RATINGS_FILE).is_file()
 
 
-def _has_parts(folder: Path) -> bool:
-    return (folder / "train").is_dir()
+def _given_split(category: Category, ratings: Ratings, parts: UInt8Array) -> RatingSplit:
+    train, validation, test = (take_ratings(ratings, parts == part) for part in range(len(PARTS)))
+    if len(train) == 0:
+        raise DataError(
+            f"{category.folder / RATINGS_FILE} has no rows of a train file; import one that has some."
+        )
+    return RatingSplit(train, validation, test, "the train, valid and test files as they came")
 
 
-def _part_folders(folder: Path) -> list[Path]:
-    """The folder itself, or its train, valid and test folders."""
-    if not _has_parts(folder):
-        return [folder]
-    parts: list[Path] = []
-    for names in PARTS:
-        there = [folder / name for name in names if (folder / name).is_dir()]
-        if not there:
-            raise DataError(
-                f"{folder.absolute()} has a train folder but none called {' or '.join(names)}; import that "
-                "part too, or move the ratings up one folder to have them divided here."
-            )
-        parts.append(there[0])
-    return parts
+def _given(split: RatingSplit, parts: UInt8Array | None) -> list[str]:
+    if parts is None:
+        return []
+    sizes = (len(split.train), len(split.validation), len(split.test))
+    told = ", ".join(f"{size:,} {name}" for name, size in zip(PARTS, sizes, strict=True))
+    return [f"divided as its files were ({told}); --shares, --split-by and --seed do not apply"]
 
 
-def _hash_manifests(folders: Sequence[Path]) -> str:
-    for folder in folders:
-        if not (folder / MANIFEST_FILE).is_file():
-            raise DataError(
-                f"{(folder / MANIFEST_FILE).absolute()} does not exist; make the folder with `recsys import`."
-            )
-    hashes = [hash_file(folder / MANIFEST_FILE) for folder in folders]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+def _range_of(dataset: RatingDataset) -> tuple[float, float]:
+    low, high = dataset.points_range
+    if low == high:
+        raise DataError(
+            f"All ratings are {low:g} and no scale is known; import them with --scale LOW:HIGH, the points "
+            "there can be."
+        )
+    return low, high
 
 
-def _common_range(datasets: Sequence[RatingDataset]) -> tuple[float, float]:
-    lows, highs = zip(*(dataset.manifest["rating_range"] for dataset in datasets), strict=True)
-    return float(min(lows)), float(max(highs))
+def _guessed_range(dataset: RatingDataset) -> list[str]:
+    if dataset.manifest.get("scale") is not None:
+        return []
+    low, high = dataset.points_range
+    return [
+        f"points are taken to go from {low:g} to {high:g}, the extremes found; "
+        "`recsys import --scale LOW:HIGH` says it"
+    ]
 
 
-def _repeated(datasets: Sequence[RatingDataset]) -> list[str]:
-    rows = sum(int(dataset.manifest["counts"]["ratings"]) for dataset in datasets)
-    repeated = rows - sum(len(dataset.ratings) for dataset in datasets)
-    return [f"{repeated:,} ratings of a pair rated again later left out: the latest counts"] * bool(repeated)
-
-
-def _clip(
-    datasets: Sequence[RatingDataset], points_range: tuple[float, float]
-) -> tuple[list[RatingDataset], int]:
-    clipped, count = [], 0
-    for dataset in datasets:
-        points: Float32Array = np.clip(dataset.ratings.points, *points_range)
-        count += int((points != dataset.ratings.points).sum())
-        clipped.append(replace(dataset, ratings=replace(dataset.ratings, points=points)))
-    return clipped, count
-
-
-def _given_split(first: RatingDataset, datasets: Sequence[RatingDataset]) -> RatingSplit:
-    train, validation, test = (
-        dataset.ratings if dataset is first else _renumber(dataset, first) for dataset in datasets
-    )
-    return RatingSplit(train, validation, test, "the train, validation and test files as they came")
-
-
-def _renumber(dataset: RatingDataset, first: RatingDataset) -> Ratings:
-    """The same ratings by the numbers of another folder; -1 where it does not know an id."""
-    users = first.user_mapping.indices(dataset.user_mapping.ids)
-    items = first.item_mapping.indices(dataset.item_mapping.ids)
-    ratings = dataset.ratings
-    return replace(
-        ratings, user_index=_take(users, ratings.user_index), item_index=_take(items, ratings.item_index)
-    )
-
-
-def _take(numbers: Int32Array, index: Int32Array) -> Int32Array:
-    taken: Int32Array = numbers[index]
-    return taken
+def _repeated(dataset: RatingDataset) -> list[str]:
+    if not dataset.n_repeated:
+        return []
+    return [f"{dataset.n_repeated:,} ratings of a pair rated again later left out: the latest counts"]
 
 
 def _item_names(dataset: RatingDataset) -> tuple[str, ...] | None:

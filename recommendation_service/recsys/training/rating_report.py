@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from recsys.metrics.rating import ACCURACY_MEANING
 from recsys.training.rating_training import FAILED, CategoryResult, describe
-from recsys.training.rating_tuning import Choice, Tuning, best_by
+from recsys.training.rating_tuning import Choice, RatingTrial, Tuning, best_by
 
 SUMMARY_FIGURES = ("rmse", "mae", "accuracy", "ndcg@10", "recall@10", "map@10")
+LINE_WIDTH = 100
 BEST_SHOWN = ("ndcg@10", "recall@10", "map@10", "rmse", "mae", "accuracy")
 
 
@@ -17,36 +19,73 @@ def format_tuning(tuning: Tuning, choice: Choice) -> str:
     if tuning.chosen is None:
         return ""
     trials = tuning.trials
-    names, figures = list(trials[0].parameters), list(trials[0].figures)
-    header = [*names, *figures, "fit s", "evaluate s"]
-    rows = [
-        [
-            *(str(value) for value in trial.parameters.values()),
-            *(f"{value:.4f}" for value in trial.figures.values()),
-            f"{trial.fit_seconds:.2f}",
-            f"{trial.evaluate_seconds:.2f}",
-        ]
-        for trial in trials
-    ]
+    ranking = [name for name in trials[0].figures if "@" in name]
     best = [
         f"best {metric}: {describe(winner.parameters)} ({winner.figures[metric]:.4f})"
         for metric in BEST_SHOWN
-        if metric in figures
+        if metric in trials[0].figures
         for winner in [best_by(trials, metric)]
     ]
-    chosen = (
-        f"chosen: {describe(tuning.chosen.parameters)}, the smallest within {choice.tolerance:.0%} "
-        f"of the best {choice.metric}"
-    )
+    chosen = f"chosen: {describe(tuning.chosen.parameters)}, the best {choice.metric}"
+    if choice.tolerance:
+        chosen = (
+            f"chosen: {describe(tuning.chosen.parameters)}, the smallest within {choice.tolerance:.0%} "
+            f"of the best {choice.metric}"
+        )
     tested = ", ".join(f"{name} {value:.4f}" for name, value in tuning.result.figures.items())
     lines = [
-        f"{tuning.result.category}:",
-        *align([header, *rows]),
-        f"validation: {tuning.protocol}",
+        wrap(f"{tuning.result.category}, on the {tuning.protocol}"),
+        "",
+        *_table(trials, [name for name in trials[0].figures if "@" not in name], with_seconds=True),
+        "",
+        *(_table(trials, ranking) if ranking else ["nobody in the validation part likes anything"]),
+        "",
         *best,
         chosen,
+        *_at_the_edge(trials, tuning.chosen),
+        wrap(f"retrained, tested once: {tested}" if tested else "retrained; there is no test part"),
+        "",
     ]
-    return "\n".join((*lines, f"retrained, tested once: {tested}", ""))
+    return "\n".join(lines) + "\n"
+
+
+def _table(trials: Sequence[RatingTrial], figures: Sequence[str], *, with_seconds: bool = False) -> list[str]:
+    """A row a trial: its parameters, some figures, and the seconds it took."""
+    seconds = ["fit s", "evaluate s"] if with_seconds else []
+    rows = [
+        [
+            *(str(value) for value in trial.parameters.values()),
+            *(f"{trial.figures[name]:.4f}" for name in figures),
+            *([f"{trial.fit_seconds:.2f}", f"{trial.evaluate_seconds:.2f}"] if with_seconds else []),
+        ]
+        for trial in trials
+    ]
+    return align([[*trials[0].parameters, *figures, *seconds], *rows])
+
+
+def _at_the_edge(trials: Sequence[RatingTrial], chosen: RatingTrial) -> list[str]:
+    """Which numbers of the choice are the least or the most that was tried."""
+    told = []
+    for name, value in chosen.parameters.items():
+        tried = {number for trial in trials if (number := _number(trial.parameters[name])) is not None}
+        if len(tried) > 1 and _number(value) in (min(tried), max(tried)):
+            end = "least" if _number(value) == min(tried) else "most"
+            told.append(f"{name}={value} is the {end} that was tried; try further with --grid")
+    return told
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
+
+
+def wrap(line: str) -> str:
+    """A sentence in lines a terminal can show."""
+    return textwrap.fill(
+        line, LINE_WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def format_summary(results: Sequence[CategoryResult]) -> str:

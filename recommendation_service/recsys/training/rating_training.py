@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.artifacts.rating_artifact import save_rating_artifact
+from recsys.datasets.files import Staging
 from recsys.errors import ArtifactError
 from recsys.evaluation.rating_evaluation import RatingEvaluation, evaluate_ratings, relevant_from
 from recsys.experiments.log import append_experiment
@@ -178,7 +179,7 @@ def fit_and_test(
     learned_from = data.learned_from(kind)
     recommender = make_rating_recommender(plan.recommender, **parameters)
     started = time.perf_counter()
-    recommender.fit(data.data_of(learned_from, kind), data.known_validation(), progress)
+    recommender.fit(data.data_of(learned_from, kind), data.held_back(), progress)
     fitted_at = time.perf_counter()
     evaluation = None
     if len(data.split.test):
@@ -217,19 +218,28 @@ def result_of_manifest(category: str, folder: Path, status: str, notes: tuple[st
     return CategoryResult(category, status, manifest["recipe"], figures, 0.0, notes)
 
 
-def write_results(results: Sequence[CategoryResult], path: Path) -> None:
+def kept_results(output: Path, recommender: str) -> list[CategoryResult]:
+    """The figures of every category of a folder, of this run or an earlier one, by name."""
+    kept = []
+    for path in sorted(output.glob(f"*/{MANIFEST_FILE}")):
+        try:
+            if read_manifest(path.parent).get("recommender") == recommender:
+                kept.append(result_of_manifest(path.parent.name, path.parent, LOADED, ()))
+        except ArtifactError as error:
+            logger.warning("left out of the results: %s", error)
+    return kept
+
+
+def write_results(kept: Sequence[CategoryResult], path: Path) -> None:
     """A CSV row a category that is kept: its parameters and its figures on the test part."""
-    rows = [
-        {"category": r.category, "status": r.status, **r.parameters, **_rounded(r.figures)}
-        for r in results
-        if r.status != FAILED
-    ]
+    rows = [{"category": one.category, **one.parameters, **_rounded(one.figures)} for one in kept]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names or ["category"])
-        writer.writeheader()
-        writer.writerows(rows)
+    with Staging(path.parent) as staging:
+        with staging.path(path.name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names or ["category"])
+            writer.writeheader()
+            writer.writerows(rows)
+        staging.move_into_place(last=path.name)
 
 
 def describe(parameters: Mapping[str, object]) -> str:

@@ -112,7 +112,10 @@ def tune_category(
         return _load(category, folder, plan, tuned["parameters"], progress)
     data = load_category(category, plan.split)
     if len(data.split.validation) == 0:
-        raise DataError(f"{category.name} has no validation part to choose by; give --shares a second one.")
+        raise DataError(
+            f"{category.name} has no validation part to choose by; give --shares a second one, or import a "
+            "valid file where there are files of parts."
+        )
     combinations, notes = _combine(data, plan, grid)
     stages = StagedProgress(progress, {describe(c): 1.0 for c in combinations} | {"testing the choice": 1.0})
     trials, protocol = [], ""
@@ -236,9 +239,7 @@ def _try(
     stages.update(stage)
     recommender = make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
     started = time.perf_counter()
-    recommender.fit(
-        data.data_of(data.split.train, type(recommender)), data.known_validation(), stages.within(stage)
-    )
+    recommender.fit(data.data_of(data.split.train, type(recommender)), data.held_back(), stages.within(stage))
     fitted_at = time.perf_counter()
     evaluation = evaluate_ratings(
         recommender,

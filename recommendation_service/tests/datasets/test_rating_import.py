@@ -97,6 +97,49 @@ def test_people_of_movielens_come_with_the_ratings(
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "scale"),
+    [
+        (["u.data"], (1, 5)),
+        (["ratings.dat", "users.dat"], (1, 5)),
+        (["ratings.dat"], (0.5, 5)),
+        (["ratings.csv"], (0.5, 5)),
+    ],
+)
+def test_movielens_is_of_whole_stars_or_of_half_ones(
+    tmp_path: Path, names: list[str], scale: tuple[float, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {
+        "u.data": "1\t10\t3\t978300760\n2\t10\t4\t978300761\n",
+        "ratings.dat": "1::10::3::978300760\n2::10::4::978300761\n",
+        "ratings.csv": "userId,movieId,rating,timestamp\n1,10,3,978300760\n2,10,4,978300761\n",
+        "users.dat": "1::F::25::12::48067\n",
+    }
+    for name in names:
+        (tmp_path / name).write_text(texts[name])
+
+    run(capsys, str(tmp_path), "--format", "movielens", "--output", str(tmp_path / "out"))
+
+    assert load_ratings(tmp_path / "out").points_range == scale
+
+
+def test_a_scale_that_is_given_is_kept_with_the_ratings_and_clips_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\na,x,3\nb,x,12\n")
+    command = [str(path), "--format", "csv", "--output", str(tmp_path / "out")]
+
+    assert run(capsys, *command, "--scale", "1:10")[0]["clipped"] == 1
+    dataset = load_ratings(tmp_path / "out")
+    assert (dataset.ratings.points.tolist(), dataset.points_range) == ([3, 10], (1, 10))
+
+    run(capsys, *command)
+    dataset = load_ratings(tmp_path / "out")
+    assert dataset.manifest["scale"] is None
+    assert dataset.points_range == (3, 12)
+
+
 def amazon_row(user: str, item: str, rating: float, hour: int) -> dict[str, object]:
     return {"user_id": user, "parent_asin": item, "rating": rating, "timestamp": 1_600_000_000_000 + hour}
 
@@ -135,7 +178,7 @@ def test_a_category_that_fails_is_named_and_the_others_are_there(
     assert json.loads(out)["category"] == "Good"
     assert "Bad.jsonl has no column for the item" in err
     assert "1 categories were not imported: Bad" in err
-    assert not (tmp_path / "out" / "Bad" / "manifest.json").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["Good"]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +231,23 @@ def test_limits_that_leave_nothing_keep_what_was_there(
 
     assert "Nothing is left of 1 ratings by k-core 5; lower k-core or the caps." in capsys.readouterr().err
     assert len(load_ratings(tmp_path / "out").ratings) == 1
+
+
+@pytest.mark.parametrize(("size", "ratings"), [("small", 10_000), ("7", 7), ("full", 12_000)])
+def test_a_sample_has_a_name_or_a_number(
+    tmp_path: Path, size: str, ratings: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ratings.csv"
+    lines = [f"{user},{item},3" for user in range(120) for item in range(100)]
+    path.write_text("\n".join(["user,item,rating", *lines]) + "\n")
+    command = [str(path), "--format", "csv", "--output", str(tmp_path / "out"), "--sample", size]
+    assert run(capsys, *command)[0]["ratings"] == ratings
+
+
+def test_a_sample_of_another_name_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["import", "x.csv", "--format", "csv", "--output", str(tmp_path), "--sample", "tiny"])
+    assert "'tiny' is neither a number nor one of small, medium, large, full" in capsys.readouterr().err
 
 
 def test_a_scale_is_written_with_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,6 +144,9 @@ def test_a_folder_of_ratings_brings_its_range(tmp_path: Path) -> None:
     save_ratings([RatingBatch(["a", "b"], ["x", "y"], [2.0, 9.5])], tmp_path)
     data = RatingData.of_dataset(load_ratings(tmp_path))
     assert (data.n_users, data.n_items, data.range, len(data.ratings)) == (2, 2, (2.0, 9.5), 2)
+    batch = RatingBatch(["a", "b"], ["x", "y"], [2.0, 9.5])
+    save_ratings([batch], tmp_path, source={"scale": (1.0, 10.0)})
+    assert RatingData.of_dataset(load_ratings(tmp_path)).range == (1.0, 10.0)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,15 @@ class StopsEarly(SVDRecommender):
     uses_validation: ClassVar[bool] = True
 
 
-def write(folder: Path, rows: list[tuple[str, str, float]], catalogue: Catalogue | None = None) -> Path:
+def write(
+    folder: Path,
+    rows: list[tuple[str, str, float]],
+    catalogue: Catalogue | None = None,
+    scale: tuple[float, float] | None = (1.0, 5.0),
+) -> Path:
     users, items, points = (list(column) for column in zip(*rows, strict=True))
-    save_ratings([RatingBatch(users, items, points)], folder, catalogue=catalogue)
+    batch = RatingBatch(users, items, points)
+    save_ratings([batch], folder, source={"scale": scale}, catalogue=catalogue)
     return folder
 
 
@@ -77,7 +83,6 @@ def test_a_category_is_divided_and_nothing_is_lost(tmp_path: Path) -> None:
     check_no_pair_shared(split.train, split.validation, split.test)
     assert len(split.train) + len(split.validation) + len(split.test) == 120
     assert data.points_range == (1.0, 5.0)
-    assert data.notes == ()
     assert data.dataset_hash == hash_category(Category("films", folder))
     assert data.facts()["train"]["ratings"] == len(split.train)
     assert data.facts()["train"]["sparsity"] == pytest.approx(1 - len(split.train) / 120, abs=0.02)
@@ -89,41 +94,65 @@ def test_the_kept_fit_learns_from_validation_too_unless_it_stops_by_it(tmp_path:
     assert data.learned_from(StopsEarly) is data.split.train
 
 
-def test_given_parts_are_taken_as_they_come_and_what_train_lacks_is_unknown(tmp_path: Path) -> None:
+def write_parts(folder: Path, parts: list[int]) -> Category:
+    """The ratings of the grid, the last ones of them in the parts given, the others in train."""
+    rows = grid_of_ratings()[: 80 + len(parts)]
+    users, items, points = (list(column) for column in zip(*rows, strict=True))
+    batch = RatingBatch(users, items, points, parts=np.array([0] * 80 + parts, np.uint8))
+    save_ratings([batch], folder, source={"scale": (1.0, 5.0)})
+    return Category(folder.name, folder)
+
+
+def test_given_parts_are_taken_as_they_come(tmp_path: Path) -> None:
+    data = load_category(write_parts(tmp_path, [1] * 10 + [2] * 15), SplitOptions(seed=5, by="global"))
+
+    split = data.split
+    assert (len(split.train), len(split.validation), len(split.test)) == (80, 10, 15)
+    assert set(split.validation.user_index) == {8}  # the first eight users are in train
+    assert split.strategy == "the train, valid and test files as they came"
+    assert data.notes[0].startswith("divided as its files were (80 train, 10 valid, 15 test)")
+    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures))
+    assert not fitted.is_known(split.validation.user_index, split.validation.item_index).any()
+    assert data.held_back() is split.validation
+    assert len(data.learned_from(SVDRecommender)) == 90
+
+
+def test_a_part_may_be_missing_but_not_train(tmp_path: Path) -> None:
+    data = load_category(write_parts(tmp_path / "a", [2] * 10), SplitOptions())
+    assert data.held_back() is None
+    assert (len(data.learned_from(SVDRecommender)), len(data.split.test)) == (80, 10)
+
     rows = grid_of_ratings()
-    write(tmp_path / "train", rows[:80])
-    write(tmp_path / "valid", [*rows[80:90], ("stranger", "i1", 3.0)])
-    write(tmp_path / "test", [("u0", "new", 5.0), *rows[90:95]])
-
-    (category,) = find_categories([tmp_path])
-    data = load_category(category, SplitOptions())
-
-    assert category.name == tmp_path.name
-    assert data.split.validation.user_index.tolist() == [-1] * 11  # u8 and the stranger are not in train
-    assert data.split.test.item_index.tolist()[:1] == [-1]
-    assert len(data.learned_from(SVDRecommender)) == 80
-    assert "as they came" in data.split.strategy
-    (tmp_path / "test").rename(tmp_path / "tset")
-    with pytest.raises(DataError, match="none called test"):
-        load_category(category, SplitOptions())
+    users, items, points = (list(column) for column in zip(*rows, strict=True))
+    parts = np.full(len(rows), 2, np.uint8)
+    save_ratings([RatingBatch(users, items, points, parts=parts)], tmp_path / "b")
+    with pytest.raises(DataError, match=r"b/ratings.parquet has no rows of a train file"):
+        load_category(Category("b", tmp_path / "b"), SplitOptions())
 
 
-def test_repeated_pairs_are_counted_and_points_clipped_only_when_asked(tmp_path: Path) -> None:
+def test_repeated_pairs_are_counted(tmp_path: Path) -> None:
     folder = write(tmp_path / "films", [*grid_of_ratings(), ("u0", "i0", 5.0), ("u1", "i1", 5.0)])
 
     assert load_category(Category("films", folder), SplitOptions()).notes == (
         "2 ratings of a pair rated again later left out: the latest counts",
     )
-    narrow = SplitOptions(points_range=(2.0, 4.0))
-    data = load_category(Category("films", folder), narrow)
-    with pytest.raises(DataError, match="ratings lie outside 2 to 4 or are no number"):
-        data.data_of(data.split.train, SVDRecommender)
 
-    clipped = load_category(Category("films", folder), SplitOptions(points_range=(2.0, 4.0), clip=True))
-    assert clipped.data_of(clipped.split.train, SVDRecommender).range == (2.0, 4.0)
-    assert any("ratings outside 2 to 4 clipped" in note for note in clipped.notes)
-    points = np.concatenate([clipped.split.train.points, clipped.split.test.points])
-    assert (points.min(), points.max()) == (2.0, 4.0)
+
+def test_the_range_is_the_scale_of_the_import_and_a_guess_is_told(tmp_path: Path) -> None:
+    rows = [("u0", "i0", 0.0), *grid_of_ratings()[1:]]
+    wide = load_category(
+        Category("wide", write(tmp_path / "wide", grid_of_ratings(), scale=(1, 10))), SplitOptions()
+    )
+    zeros = load_category(Category("zeros", write(tmp_path / "zeros", rows, scale=(1, 10))), SplitOptions())
+    none = load_category(Category("none", write(tmp_path / "none", rows, scale=None)), SplitOptions())
+
+    assert (wide.points_range, wide.notes) == ((1, 10), ())
+    assert (zeros.points_range, zeros.notes) == ((0, 10), ())
+    assert none.points_range == (0, 5)
+    assert "points are taken to go from 0 to 5, the extremes found" in none.notes[0]
+    alike = write(tmp_path / "alike", [(user, item, 3.0) for user, item, _ in rows], scale=None)
+    with pytest.raises(DataError, match="All ratings are 3 and no scale is known; import them with --scale"):
+        load_category(Category("alike", alike), SplitOptions())
 
 
 def test_features_stand_in_index_order_without_ids(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from recsys.datasets.importers.reading import (
     read_catalogue,
     read_events,
     read_ratings,
+    scale_of,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "read_catalogue",
     "read_events",
     "read_ratings",
+    "scale_of",
 ]

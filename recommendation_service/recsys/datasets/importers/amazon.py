@@ -14,6 +14,7 @@ from recsys.datasets.importers.tables import check_file
 from recsys.datasets.ratings import PARTS
 from recsys.errors import DataError
 
+SCALE = (1.0, 5.0)
 FORMAT_OF_ENDING = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 
 

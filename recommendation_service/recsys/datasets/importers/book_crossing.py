@@ -16,6 +16,7 @@ RATING_FILES = ("BX-Book-Ratings.csv", "Book-Ratings.csv", "Ratings.csv")
 BOOK_FILES = ("BX-Books.csv", "BX_Books.csv", "Books.csv")
 USER_FILES = ("BX-Users.csv", "Users.csv")
 ENCODING = "latin-1"
+SCALE = (1.0, 10.0)
 FIRST_YEAR, LAST_YEAR = 1400, 2100  # other years in the file are slips
 LONGEST_NAME = 500
 

@@ -204,6 +204,7 @@ def _check_times(seconds: Float64Array) -> Float64Array:
 def _parse_numbers(column: Any, kind: str) -> Float64Array:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = pc.utf8_trim_whitespace(column)
+        _refuse(pc.equal(column, ""), f"it has no {kind}; fill it in or remove the line.")
     if pa.types.is_integer(column.type):  # nanoseconds do not fit a double exactly, and need not
         column = column.cast(pa.float64(), safe=False)
     numbers = _cast(column, pa.float64(), f"the {kind} {{}} is not a number; correct it")

@@ -35,9 +35,10 @@ TITLE_AND_YEAR = re.compile(r"(?P<title>.*?)\s*\((?P<year>\d{4})\)\s*")
 
 @dataclass(frozen=True, slots=True)
 class MovieLensFiles:
-    """The ratings of one MovieLens data set, and its file of films when there is one."""
+    """The ratings of one MovieLens data set, the points there can be, and its file of films, if any."""
 
     ratings: DelimitedTable
+    scale: tuple[float, float]
     films: Path | None
 
 
@@ -57,7 +58,9 @@ def find_movielens(path: Path) -> MovieLensFiles:
         check_file(path)
         folder, ratings = path.parent, path
     films = (folder / "u.item", *sorted(folder.glob("*.item")), folder / "movies.dat", folder / "movies.csv")
-    return MovieLensFiles(_ratings_table(ratings), next((file for file in films if file.is_file()), None))
+    return MovieLensFiles(
+        _ratings_table(ratings), _scale(ratings), next((file for file in films if file.is_file()), None)
+    )
 
 
 def find_users(path: Path) -> Path | None:
@@ -92,6 +95,14 @@ def _ratings_table(path: Path) -> DelimitedTable:
     if path.suffix in (".data", ".base", ".test"):
         return DelimitedTable(path, "\t", ("user", "item", "rating", "timestamp"))
     return DelimitedTable(path)
+
+
+def _scale(path: Path) -> tuple[float, float]:
+    """Whole stars in 100K and 1M, which comes with its users; half stars since 10M, which does not."""
+    has_halves = path.suffix == ".csv" or (
+        path.suffix == ".dat" and not (path.parent / "users.dat").is_file()
+    )
+    return (0.5, 5.0) if has_halves else (1.0, 5.0)
 
 
 Fields = tuple[str, str, str, Sequence[str]]  # id, title, year, genres

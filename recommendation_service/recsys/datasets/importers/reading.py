@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.datasets.catalogue import Catalogue
+from recsys.datasets.importers.book_crossing import SCALE as BOOK_CROSSING_SCALE
 from recsys.datasets.importers.book_crossing import find_book_crossing, read_books
 from recsys.datasets.importers.columns import (
     CellError,
@@ -142,6 +143,17 @@ def count_rows(path: Path, file_format: str) -> int:
         DataError: the file is missing or cannot be read.
     """
     return _open(path, file_format, USUAL).count_rows()
+
+
+def scale_of(path: Path, file_format: str) -> tuple[float, float] | None:
+    """The lowest and the highest points of a format that has a scale of its own; None of one that has not.
+
+    Raises:
+        DataError: the file is missing.
+    """
+    if file_format == "movielens":
+        return find_movielens(path).scale
+    return BOOK_CROSSING_SCALE if file_format == "book-crossing" else None
 
 
 def read_catalogue(path: Path, file_format: str) -> Catalogue | None:
