@@ -122,7 +122,8 @@ def _differences(served: ALSConfig, wanted: ALSConfig) -> str:
 
 def _near(served: RecommenderEntry, texts: Start | None) -> str:
     """As `_differences`, of how near to their texts items are kept."""
-    before = served.facts.get("start", {}).get("near_ridge")
+    options = served.facts.get("text_start", {})
+    before = options["near_ridge"] if options.get("keep_near") else None
     wanted = texts.features_ridge if texts is not None and texts.features is not None else None
     told = ["items not kept near texts" if one is None else f"near_ridge {one}" for one in (before, wanted)]
     return "" if before == wanted else ", not ".join(told)

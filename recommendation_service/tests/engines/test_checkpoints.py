@@ -57,6 +57,12 @@ def iterations_of(als: ALSRecommender) -> list[float]:
     return [point["iteration"] for point in als.learning_curve]
 
 
+def assert_same(one: ALSRecommender, other: ALSRecommender) -> None:
+    """To rounding: irspack adds up in the order in which its threads end."""
+    np.testing.assert_allclose(one.item_factors, other.item_factors, atol=1e-5)
+    np.testing.assert_allclose(one.user_factors, other.user_factors, atol=1e-5)
+
+
 def test_a_stopped_fit_goes_on_to_the_factors_of_one_that_was_not(
     world: Dataset, config: ALSConfig, tmp_path: Path
 ) -> None:
@@ -67,8 +73,7 @@ def test_a_stopped_fit_goes_on_to_the_factors_of_one_that_was_not(
 
     assert iterations_of(resumed) == [5, 6, 7]  # the last checkpoint was after the fourth
     never_stopped = ALSRecommender(config).fit(world)
-    np.testing.assert_array_equal(resumed.item_factors, never_stopped.item_factors)
-    np.testing.assert_array_equal(resumed.user_factors, never_stopped.user_factors)
+    assert_same(resumed, never_stopped)
 
 
 def test_a_fit_that_was_finished_is_not_done_again_until_the_training_is(
@@ -128,7 +133,7 @@ def test_a_damaged_checkpoint_is_told_and_the_fit_begins_anew(
 
     assert iterations_of(als) == [1, 2, 3, 4, 5, 6, 7]
     assert "checkpoint damaged, als begins anew" in caplog.text
-    np.testing.assert_array_equal(als.item_factors, ALSRecommender(config).fit(world).item_factors)
+    assert_same(als, ALSRecommender(config).fit(world))
 
 
 def test_where_none_can_be_written_the_fit_goes_on_and_says_so(
