@@ -26,16 +26,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from recsys.experiments.tuned import tuned_overrides
-    from recsys.training.choosing import merged
+    from recsys.training.choosing import merged, with_parts
     from recsys.training.comparing import compare
 
     data = open_split(options, needs_test=True)
     sys.stdout.write(data.note)
     overrides = parse_overrides(options.set)
     if options.tuned:
-        tuned, facts = tuned_overrides(experiments_dir(), options.recommenders, data.version)
+        names = with_parts(options.recommenders)
+        tuned, facts = tuned_overrides(experiments_dir(), names, data.version)
         overrides = merged(tuned, overrides)
-        for name in options.recommenders:
+        for name in names:
             print(f"{name}: {_told(facts[name]) if name in facts else 'never tuned, as configured'}")
     with show_progress() as progress:
         result = compare(

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, ConfigError
+from recsys.recommenders.table import make_recommender
 
 TUNED_FILE = "tuned.json"
 
@@ -79,7 +80,8 @@ def tuned_overrides(
     that was never tuned is in neither.
 
     Raises:
-        ArtifactError: the file cannot be read or is of another shape.
+        ArtifactError: the file cannot be read or is of another shape, or holds hyper-parameters that
+            cannot work.
     """
     tuned = read_tuned(folder)
     overrides: dict[str, dict[str, Any]] = {}
@@ -91,6 +93,7 @@ def tuned_overrides(
         newest = max(by_version, key=lambda version: str(by_version[version].get("chosen_at", "")))
         version = data_version if data_version in by_version else newest
         entry = by_version[version]
+        _check(name, entry["parameters"], f"{folder / TUNED_FILE}, {name}, data version {version}")
         overrides[name] = dict(entry["parameters"])
         facts[name] = {
             "tuned_on": version,
@@ -99,3 +102,11 @@ def tuned_overrides(
             "tuned_parameters": dict(entry["parameters"]),
         }
     return overrides, facts
+
+
+def _check(name: str, parameters: Mapping[str, Any], where: str) -> None:
+    """Say where it stands, for whoever asks for a training has never typed it."""
+    try:
+        make_recommender(name, **parameters)
+    except ConfigError as error:
+        raise ArtifactError(f"{where}: {error} Mend it there, or tune again.") from error

@@ -13,6 +13,7 @@ import numpy as np
 
 from recsys.datasets.splits import Split, split_for_training, split_random
 from recsys.datasets.user_items import Dataset, cells_where
+from recsys.errors import ConfigError
 from recsys.evaluation.evaluate import evaluate
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
@@ -21,7 +22,7 @@ from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.ensemble import EnsembleRecommender
 from recsys.recommenders.table import make_recommender, recommender_class
-from recsys.recommenders.text_start import start_from_text
+from recsys.recommenders.text_start import TextStartConfig, start_from_text
 from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.training.memory import check_fit
 from recsys.types import ProgressCallback
@@ -53,6 +54,30 @@ def with_parts(names: Sequence[str]) -> list[str]:
     for name in names:
         ordered.update(dict.fromkeys((*recommender_class(name).parts, name)))
     return list(ordered)
+
+
+def check_overrides(names: Sequence[str], overrides: Overrides) -> None:
+    """Refuse, before anything is fitted, what cannot work or what nobody would read.
+
+    Args:
+        names: the recommenders that are fitted, parts included.
+        overrides: hyper-parameters by recommender, or of `text_start`.
+
+    Raises:
+        ConfigError: a recommender is unknown or is not among the names, or a hyper-parameter is unknown or
+            out of its range.
+    """
+    for name, values in overrides.items():
+        if name == TextStartConfig.section:
+            TextStartConfig.default(**values)
+            continue
+        make_recommender(name, **values)
+        if name not in names:
+            given = ", ".join(f"{name}.{one}" for one in values)
+            raise ConfigError(
+                f"{given} would be read by nobody: {name} is not among {', '.join(names)}. Name it too, or "
+                "leave that out."
+            )
 
 
 def has_choices(names: Sequence[str], overrides: Overrides | None = None) -> bool:

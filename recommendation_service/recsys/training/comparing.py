@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from recsys.datasets.splits import Split
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.evaluation.bootstrap import Interval, paired_difference_interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
-from recsys.experiments.trials import DONE, TrialRow, append_trial
+from recsys.experiments.trials import DONE, FAILED, TrialRow, append_trial, check_writable
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.training.choosing import fit_one, with_parts
+from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.training.choosing import check_overrides, fit_one, with_parts
 from recsys.types import ProgressCallback
 
 BASELINE = "popularity"
@@ -77,7 +78,7 @@ def compare(
     """Fit each on `split.train` with its hyper-parameters and measure it on the test part.
 
     Epochs are as configured: nothing is stopped early on the test part. Each is a row of the log of
-    experiments, stage `compare`.
+    experiments, stage `compare`; one that cannot be fitted is a row with its error, and ends the comparison.
 
     Args:
         names: two recommenders or more.
@@ -89,18 +90,29 @@ def compare(
 
     Raises:
         ConfigError: fewer than two are named, or a hyper-parameter cannot work.
-        DataError: one cannot be fitted, or nobody has a held-back item.
+        DataError: one does not fit into memory or cannot be fitted, or nobody has a held-back item.
+        ArtifactError: the log cannot be written.
     """
     if len(set(names)) < 2:
         raise ConfigError("Name two recommenders or more to compare, such as recsys compare als bpr.")
     needed = with_parts((*names, BASELINE))
+    check_overrides(needed, overrides)
+    for name in needed:
+        why_not = recommender_class(name).why_not_fit(split.train)
+        if why_not is not None:
+            raise DataError(f"{name} cannot learn from this dataset: {why_not}; compare the others.")
+    check_writable(folder)
     stages = StagedProgress(progress, dict.fromkeys(needed, 1.0))
     fitted: dict[str, Recommender] = {}
     evaluations: dict[str, Evaluation] = {}
     seconds: dict[str, float] = {}
     for name in needed:
         started = time.perf_counter()
-        fitted[name] = fit_one(name, split.train, overrides, fitted, stages.within(name))
+        try:
+            fitted[name] = fit_one(name, split.train, overrides, fitted, stages.within(name))
+        except RecsysError as error:
+            append_trial(folder, _failed(name, overrides, str(error), split, data_version))
+            raise
         seconds[name] = time.perf_counter() - started
         if name in names or name == BASELINE:
             evaluations[name] = evaluate(fitted[name], split, k=K, seed=0)
@@ -131,6 +143,20 @@ def _row(recommender: Recommender, evaluation: Evaluation, seconds: float, data_
         recall=evaluation.metrics[RECALL]["mean"],
         ndcg=evaluation.metrics[NDCG]["mean"],
         seconds=seconds,
+    )
+
+
+def _failed(name: str, overrides: Overrides, error: str, split: Split, data_version: str) -> TrialRow:
+    parameters: dict[str, Any] = asdict(make_recommender(name, **overrides.get(name, {})).config)
+    return TrialRow(
+        model=name,
+        stage=STAGE,
+        status=FAILED,
+        seed=int(parameters.pop("seed", 0)),
+        data_version=data_version,
+        parameters=parameters,
+        protocol=split.strategy,
+        error=error,
     )
 
 

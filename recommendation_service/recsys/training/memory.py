@@ -1,7 +1,8 @@
 """What a fit will take, told before it starts: better one line now than a killed process in an hour.
 
-An estimate, and only of what comes on top of the dataset in memory. For als and bpr its terms were measured
-(docs/operations.md); for the others they are from what their code holds.
+An estimate, and only of what comes on top of the dataset in memory. Its terms were measured for every
+recommender but the ensemble, which holds those of others (`benchmarks/fit_memory.py`; the figures stand in
+docs/operations.md).
 """
 
 from __future__ import annotations
@@ -19,17 +20,37 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Bytes: `fixed`, a cell, a user, and how many float32 vectors a user and an item."""
+    """Bytes: `fixed`, a cell, a user, an item, a letter of the texts; float32 vectors a user and an item."""
 
     fixed: int
     a_cell: int
     vectors: float = 0.0
     a_user: int = 0
+    an_item: int = 0
+    a_letter: int = 0
 
-    def of(self, n_users: int, n_items: int, n_cells: int, dimensions: int) -> int:
-        """For a dataset of these sizes."""
-        of_vectors = self.vectors * 4 * dimensions * (n_users + n_items)
-        return round(self.fixed + self.a_cell * n_cells + self.a_user * n_users + of_vectors)
+    def of(self, size: Size, dimensions: int) -> int:
+        """For a dataset of this size."""
+        of_vectors = self.vectors * 4 * dimensions * (size.users + size.items)
+        of_texts = self.an_item * size.items + self.a_letter * size.letters
+        return round(self.fixed + self.a_cell * size.cells + self.a_user * size.users + of_texts + of_vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a dataset is; `letters` of all names and descriptions."""
+
+    users: int
+    items: int
+    cells: int
+    letters: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Size:
+        """Counted, every startup of the catalogue an item."""
+        items = dataset.catalogue.items if dataset.catalogue else ()
+        letters = sum(len(i.name) + len(i.short_description) + len(i.long_description) for i in items)
+        return cls(dataset.n_users, len(dataset.all_items), int(dataset.user_items.nnz), letters)
 
 
 # Copies of the matrix (an index and a weight have 8 bytes), factors and the copies made of them.
@@ -38,11 +59,17 @@ IRSPACK = Needs(fixed=100 * MB, a_cell=60, vectors=4.0)  # in float64, and its o
 NEEDS = {
     "popularity": Needs(fixed=10 * MB, a_cell=40),
     "als": ALS,
-    "als_ratings": ALS,
+    "als_ratings": Needs(fixed=60 * MB, a_cell=40, vectors=2.5),  # and its weights, made in float64
     # The pool of popular items is a byte, an index and two places for each of 50 items a user.
     "bpr": Needs(fixed=150 * MB, a_cell=50, vectors=3.0, a_user=50 * 21 + 100),
-    # Parameters, gradients and two moments of Adam; PyTorch itself.
-    "two_tower": Needs(fixed=700 * MB, a_cell=50, vectors=5.0),
+    # Words and their counts, the matrix of both and its decomposition; then the vectors of 128 numbers.
+    "content": Needs(fixed=120 * MB, a_cell=10, an_item=3_600, a_letter=14),
+    # The same, and on top what bpr has.
+    "hybrid_text": Needs(
+        fixed=100 * MB, a_cell=50, vectors=3.0, a_user=50 * 21 + 100, an_item=4_000, a_letter=14
+    ),
+    # Parameters, gradients and two moments of Adam; PyTorch itself; what content has of the texts.
+    "two_tower": Needs(fixed=500 * MB, a_cell=50, vectors=5.0, an_item=3_600, a_letter=14),
 }
 OTHER = Needs(fixed=150 * MB, a_cell=50, vectors=4.0)
 # Keys of the cells (8 bytes), sorted and searched, and the parts; as many popular items a user as above.
@@ -51,8 +78,7 @@ PROCESSING = Needs(fixed=60 * MB, a_cell=120, a_user=50 * 21)
 
 def estimate_fit_bytes(name: str, dataset: Dataset, config: SectionConfig) -> int:
     """What fitting this recommender adds to the memory of the process, at its peak."""
-    sizes = dataset.n_users, len(dataset.all_items), int(dataset.user_items.nnz)
-    return _needs(name, config).of(*sizes, _dimensions(config))
+    return _needs(name, config).of(Size.of(dataset), _dimensions(config))
 
 
 def check_fit(recommender: Recommender, dataset: Dataset, *, free: int | None = None) -> None:
@@ -74,8 +100,8 @@ def check_fit(recommender: Recommender, dataset: Dataset, *, free: int | None = 
     ways = ["fewer users or items (--max-users N, --max-items N)"]
     needs = _needs(name, config)
     dimensions = _dimensions(config)
-    sizes = dataset.n_users, len(dataset.all_items), int(dataset.user_items.nnz)
-    without = needs.of(*sizes, 0)
+    size = Size.of(dataset)
+    without = needs.of(size, 0)
     most = int((free - without) / (needed - without) * dimensions) if needed > without else 0
     if most >= 1:
         field = "factors" if hasattr(config, "factors") else "dimensions"
@@ -83,8 +109,8 @@ def check_fit(recommender: Recommender, dataset: Dataset, *, free: int | None = 
     if hasattr(config, "batch_users"):
         ways.append(f"a smaller {config.section}.batch_users")
     raise DataError(
-        f"{name} needs about {_in_gb(needed)} for {dataset.n_users:,} users, {sizes[1]:,} items and "
-        f"{sizes[2]:,} cells, but {_in_gb(free)} are free; train with {', or '.join(ways)}."
+        f"{name} needs about {_in_gb(needed)} for {size.users:,} users, {size.items:,} items and "
+        f"{size.cells:,} cells, but {_in_gb(free)} are free; train with {', or '.join(ways)}."
     )
 
 
@@ -94,12 +120,13 @@ def check_processing(dataset: Dataset, *, free: int | None = None) -> None:
     Raises:
         DataError: it needs more.
     """
-    needed = PROCESSING.of(dataset.n_users, dataset.n_items, int(dataset.user_items.nnz), 0)
+    size = Size.of(dataset)
+    needed = PROCESSING.of(size, 0)
     free = free_bytes() if free is None else free
     if free is not None and needed > free:
         raise DataError(
-            f"Processing needs about {_in_gb(needed)} for {dataset.n_users:,} users and "
-            f"{dataset.user_items.nnz:,} cells, but {_in_gb(free)} are free; process fewer users or items "
+            f"Processing needs about {_in_gb(needed)} for {size.users:,} users and "
+            f"{size.cells:,} cells, but {_in_gb(free)} are free; process fewer users or items "
             "(--max-users N, --max-items N)."
         )
 

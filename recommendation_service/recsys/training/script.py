@@ -18,7 +18,9 @@ from recsys.errors import RecsysError
 from recsys.paths import data_dir, logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.table import RECOMMENDERS
+from recsys.training.choosing import check_overrides, with_parts
 from recsys.training.figures import answered_means, format_figures, judge
+from recsys.training.gate import BASELINE
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
 from recsys.training.run_log import run_log
 
@@ -121,6 +123,7 @@ def train_from_options(
     kind: str,
 ) -> None:
     """Load, train, publish and print."""
+    check_overrides(with_parts((BASELINE, *recommenders)), overrides)
     changed = {"test_split": options.test_split}
     if "warm_start" in options:
         changed["warm_start"] = options.warm_start

@@ -41,6 +41,23 @@ def test_nothing_is_tuned_where_there_is_no_file(tmp_path: Path) -> None:
     assert tuned_overrides(tmp_path, ["als"], "aaa") == ({}, {})
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"factors": -1}, "als.factors is -1; it must be a whole number from 1"),
+        ({"colour": "red"}, "als has no colour; it has engine"),
+    ],
+)
+def test_what_cannot_work_is_named_with_the_place_it_stands_in(
+    tmp_path: Path, parameters: dict[str, object], message: str
+) -> None:
+    """Whoever asks for --tuned has never typed it."""
+    save_tuned(tmp_path, "als", "aaa", {"parameters": parameters, "chosen_at": "2026-01-01"})
+
+    with pytest.raises(ArtifactError, match=rf"tuned\.json, als, data version aaa: {message}.* tune again"):
+        tuned_overrides(tmp_path, ["als"], "bbb")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"als": []}', '{"als": {"aaa": {}}}'])
 def test_a_damaged_file_is_named_with_the_mend(tmp_path: Path, text: str) -> None:
     (tmp_path / TUNED_FILE).write_text(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recsys.cli import main
 from recsys.datasets.user_items import Dataset, save_dataset
 from recsys.training.script import exit_code
 
@@ -92,6 +93,25 @@ def test_a_parameter_that_is_not_there_is_one_line(three_files: Path, tmp_path: 
 
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("Error: als has no factor; it has")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["bpr.factors=5"], "bpr.factors would be read by nobody: bpr is not among popularity, als. Name it"),
+        (["als.factors=5", "als.iterations=0"], "als.iterations is 0; it must be a whole number from 1"),
+        (["svd.factors=5"], "There is no recommender 'svd'; there are popularity"),
+    ],
+)
+def test_an_override_that_cannot_work_is_one_line_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], message: str
+) -> None:
+    command = ["train", "--recommenders", "als", "--data", str(tmp_path / "none"), "--set", *given]
+
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"Error: {message}")
+    assert told.count("\n") == 1
 
 
 def test_a_failed_training_says_why_in_its_log(three_files: Path, tmp_path: Path) -> None:
