@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Result:
             "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
             "best_epoch": self.best_epoch,
-            "epochs": len(self.curve),
+            "curve": [asdict(point) for point in self.curve],
             "observation": self.observation,
         }
 
@@ -220,7 +220,7 @@ def plot_steps(results: Sequence[Result], title: str, path: Path) -> None:
             held_back = [point.validation or 0.0 for point in result.curve]
             axes.plot(epochs, held_back, marker=".", color=color, label=f"{result.number}: {result.change}")
             axes.plot(epochs, [point.train for point in result.curve], linestyle="--", color=color)
-        axes.legend(fontsize=7)
+        axes.figure.legend(loc="outside lower center", fontsize=7)
 
 
 @contextmanager

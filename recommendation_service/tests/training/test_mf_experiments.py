@@ -120,6 +120,7 @@ def test_the_log_is_a_table_and_a_line_a_step(tmp_path: Path) -> None:
     append_experiment(tmp_path, one.record())
     line = json.loads((tmp_path / EXPERIMENTS_FILE).read_text())
     assert (line["change"], line["train_loss"], line["validation_loss"]) == ("a change", 1.25, 2.5)
+    assert line["curve"] == [{"epoch": 1, "train": 1.25, "validation": 2.5}]
 
 
 def test_a_picture_is_a_png_with_or_without_a_validation_part(tmp_path: Path) -> None:
