@@ -31,6 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "RECSYS_DATA_DIR": str(folder / "data"),
             "RECSYS_MODELS_DIR": str(folder / "models"),
             "RECSYS_LOGS_DIR": str(folder / "logs"),
+            "RECSYS_EXPERIMENTS_DIR": str(folder / "experiments"),
             "DJANGO_SUPERUSER_PASSWORD": uuid4().hex,
         }
         inference = serve(

@@ -15,7 +15,10 @@ from recsys.experiments.registry import best_versions
 
 NDCG = "ndcg"
 BASELINE = "popularity"
-RECOMMENDERS = (BASELINE, "content", "als", "bpr", "two_tower", "ensemble")  # the order on a page
+IMPROVEMENT = "improvement_over_popularity_percent"  # in the metrics of a manifest, by metric
+RECOMMENDERS = (  # the order on a page
+    *(BASELINE, "content", "als", "als_ratings", "bpr", "hybrid_text", "two_tower", "ensemble"),
+)
 METRICS = (NDCG, "precision", "recall", "map", "hit_rate", "mrr")
 COUNTED = {"interactions": "cells", "users": "users"}
 RUNS_LOOKED_AT = 50
@@ -40,11 +43,33 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Above:
+    """How far NDCG lies above popularity's on the same users, in per cent, with its paired 95 % interval."""
+
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """better or worse where the interval is on one side of zero; else it may be chance."""
+        if self.interval.low > 0:
+            return "better"
+        return "worse" if self.interval.high < 0 else ""
+
+    def __str__(self) -> str:
+        return f"{self.interval.mean:+.1f} %"
+
+    @property
+    def ends(self) -> str:
+        """The interval as text."""
+        return f"{self.interval.low:+.1f} to {self.interval.high:+.1f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What was measured of one recommender of one release.
 
     `figures` maps a metric, without its cut-off, to its interval; `by_tier` a tier to how many users
-    it has and to theirs.
+    it has and to theirs. `above_popularity` is None where a release does not say, and of popularity itself.
     """
 
     k: int
@@ -54,6 +79,7 @@ class Measured:
     n_answered: int
     figures: Mapping[str, Interval]
     by_tier: Mapping[str, tuple[int, Mapping[str, Interval]]] = field(default_factory=dict)
+    above_popularity: Above | None = None
 
     @property
     def ndcg(self) -> Interval:
@@ -112,6 +138,7 @@ def read_measured(metrics: Mapping[str, Any]) -> Measured | None:
                 tier: (facts["n_users"], _figures(facts["metrics"]))
                 for tier, facts in metrics["by_tier"].items()
             },
+            above_popularity=_above_popularity(metrics),
         )
     except (KeyError, TypeError, AttributeError):
         return None
@@ -220,6 +247,12 @@ def _figures(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
         name.partition("@")[0]: Interval(value["mean"], value["low"], value["high"])
         for name, value in metrics.items()
     }
+
+
+def _above_popularity(metrics: Mapping[str, Any]) -> Above | None:
+    """At the same cut-off as the figures; releases of before it was measured do not say."""
+    stored = metrics.get(IMPROVEMENT, {}).get(f"{NDCG}@{metrics['k']}")
+    return Above(Interval(stored["mean"], stored["low"], stored["high"])) if stored else None
 
 
 def _measured_of_run(run: TrainingRun) -> dict[str, Measured]:

@@ -99,6 +99,7 @@ def _detail(release: KeptRelease | None) -> dict[str, Any]:
         "figures": [
             (name, [one.figures.get(metric) for metric in METRICS], one) for name, one in measured.items()
         ],
+        "says_improvement": any(one.above_popularity for one in measured.values()),
         "not_measured": [name for name in entries if name not in measured],
         "by_tier": ndcg_by_tier(release.version, measured),
         "warnings": release.manifest.get("facts", {}).get("warnings", []),

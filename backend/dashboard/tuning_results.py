@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,8 @@ class Try:
 class Search:
     """The latest search of a recommender: its best tries first, and what was made of them.
 
-    `test` is what validate read on the test part: NDCG@10 and Recall@10 with their intervals.
+    `test` is what validate read on the test part: NDCG@10 and Recall@10 with their intervals;
+    `read_before` how often that part had been read by then.
     """
 
     recommender: str
@@ -44,13 +45,14 @@ class Search:
     n_stopped: int
     tries: Sequence[Try]
     test: dict[str, Any]
+    read_before: int
     next_command: str
 
 
 def tuning_context() -> dict[str, Any]:
     """For the models page: `searches`, `tries_chart`, and `tuning_fault` where the log cannot be read."""
     try:
-        rows = [row for row in read_trials(settings.EXPERIMENTS_DIR) if row.stage in SEARCHED]
+        rows = _newest(read_trials(settings.EXPERIMENTS_DIR))
         tuned = read_tuned(settings.EXPERIMENTS_DIR)
     except ArtifactError as error:
         return {"tuning_fault": str(error), "searches": [], "tuning_command": COMMAND}
@@ -61,6 +63,16 @@ def tuning_context() -> dict[str, Any]:
     }
     searches = [_search(of, tuned.get(name, {})) for name, of in of_search.items()]
     return {"searches": searches, "tries_chart": _chart(of_search), "tuning_command": COMMAND}
+
+
+def _newest(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """Of a try made again, for memory was short or it was stopped early, the last one."""
+    newest: dict[tuple[object, ...], TrialRow] = {}
+    for row in rows:
+        if row.stage in SEARCHED:
+            newest.pop((*row.key, row.stage), None)
+            newest[(*row.key, row.stage)] = row
+    return list(newest.values())
 
 
 def _search(rows: Sequence[TrialRow], tuned: dict[str, dict[str, Any]]) -> Search:
@@ -80,6 +92,7 @@ def _search(rows: Sequence[TrialRow], tuned: dict[str, dict[str, Any]]) -> Searc
         len(rows) - len(done),
         listed,
         entry.get("test", {}).get("metrics", {}),
+        entry.get("test", {}).get("read_before", 0),
         command,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import DESKTOP, Check, describe, log_in, watch
 from playwright.sync_api import Browser, Page, sync_playwright
-from running_site import ROOT, Site, start
+from running_site import ROOT, Site, run, start
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -63,7 +63,23 @@ def system(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         for name, arguments in PROGRAMS.items():
             command = ("celery", "-A", "config", *arguments)
             start(stack, site.environment, ROOT / "backend", logs / f"{name}.log", *command)
+        search(site)
         yield site
+
+
+def search(site: Site) -> None:
+    """A small search of als to its end and one of bpr that is not, for the models page to show."""
+    data = ("--data", site.environment["RECSYS_DATA_DIR"])
+    for name, stage in (
+        (
+            "als",
+            ("coarse", "--grid", "factors=4,8,16", "alpha=1,10,40", "regularization=1,10", "iterations=5"),
+        ),
+        ("als", ("fine", "--trials", "6")),
+        ("als", ("validate",)),
+        ("bpr", ("coarse", "--grid", "factors=8,16", "learning_rate=0.02,0.05", "epochs=10")),
+    ):
+        run(site.environment, ROOT, "-m", "recsys.cli", "tune", name, *data, "--stage", *stage)
 
 
 @pytest.fixture(scope="session")

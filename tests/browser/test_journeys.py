@@ -37,6 +37,23 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(operator: Page, name: str) 
     assert operator.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("width", [PHONE["width"], 1280])
+def test_what_searches_have_tried_is_on_the_models_page(operator: Page, axe: Check, width: int) -> None:
+    operator.set_viewport_size({"width": width, "height": 900})
+    operator.goto("/admin/models/#tuning")
+    tuning = operator.locator("#tuning")
+
+    expect(tuning.get_by_role("heading", name="als: the best tries")).to_be_visible()
+    expect(tuning.locator("#ndcg-by-try")).to_be_visible()
+    expect(tuning.get_by_text("★ chosen factors=").first).to_be_visible()
+    expect(tuning.get_by_text("Tested once, fitted on train and validation part: ndcg@10 0.")).to_be_visible()
+    expect(tuning.get_by_text("Not tested yet. In a shell: recsys tune bpr --stage fine.")).to_be_visible()
+    for table in tuning.get_by_role("region").all():
+        assert table.bounding_box()["x"] >= 0  # type: ignore[index]
+        assert table.evaluate("box => box.getBoundingClientRect().right") <= width
+    axe(operator)
+
+
 @pytest.mark.timeout(600)
 def test_retrain_watch_it_to_its_end_see_the_release_and_roll_back(
     operator: Page, system: Site, axe: Check

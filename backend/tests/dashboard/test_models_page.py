@@ -13,12 +13,14 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from dashboard.model_figures import Interval
+from dashboard.model_figures import RECOMMENDERS as ORDER
+from dashboard.model_figures import Above, Interval, in_order
 from dashboard.release_comparison import _verdict
 from recommendations.models import ReleaseChange, TrainingRun
 from recsys.artifacts.layout import served_version
 from recsys.artifacts.promote import promote
 from recsys.datasets.synthetic.world import build_dataset, make_world
+from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan, train_and_publish
 
 NOW_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
@@ -110,6 +112,53 @@ def test_the_served_release_is_shown_by_tier_and_another_when_asked_for(
         assert f"{stored['metrics']['mrr@10']['mean']:.4f}" in response.content.decode()
         (baseline,) = [one for name, _, one in response.context["figures"] if name == "popularity"]
         assert baseline.protocol in response.content.decode()
+
+
+def test_how_far_each_lies_above_popularity_is_shown_with_its_interval(
+    viewer: Client, releases: list[str], models_dir: Path
+) -> None:
+    response = viewer.get(reverse("dashboard:models"))
+
+    stored = manifest_of(models_dir, releases[1])["recommenders"]["als"]["metrics"]
+    expected = stored["improvement_over_popularity_percent"]["ndcg@10"]
+    above = {name: one.above_popularity for name, _, one in response.context["figures"]}
+    assert above["popularity"] is None
+    assert above["als"].interval == Interval(expected["mean"], expected["low"], expected["high"])
+    html = response.content.decode()
+    assert "ndcg above popularity" in html
+    assert f"{expected['mean']:+.1f} %" in html
+    assert f"{expected['low']:+.1f} to {expected['high']:+.1f}" in html
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.1, 9.0, "better"), (-9.0, -0.1, "worse"), (-1.0, 9.0, ""), (0.0, 1.0, "")]
+)
+def test_above_popularity_is_called_so_only_where_the_interval_lies_on_one_side(
+    low: float, high: float, verdict: str
+) -> None:
+    assert Above(Interval((low + high) / 2, low, high)).verdict == verdict
+
+
+def test_a_release_of_before_it_was_measured_has_no_such_column(
+    viewer: Client, releases: list[str], models_dir: Path
+) -> None:
+    path = models_dir / "releases" / releases[1] / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for entry in manifest["recommenders"].values():
+        entry["metrics"].pop("improvement_over_popularity_percent", None)
+    path.chmod(0o644)
+    path.write_text(json.dumps(manifest))
+
+    response = viewer.get(reverse("dashboard:models"))
+
+    assert [name for name, _, _ in response.context["figures"]] == ["popularity", "als"]
+    assert "ndcg above popularity" not in response.content.decode()
+
+
+def test_every_recommender_has_its_place_on_a_page() -> None:
+    assert in_order(sorted(RECOMMENDERS)) == list(ORDER)
+    assert set(ORDER) == set(RECOMMENDERS)
+    assert in_order(["ours", "als", "popularity"]) == ["popularity", "als", "ours"]
 
 
 def test_the_chart_over_time_also_knows_releases_that_are_no_longer_kept(

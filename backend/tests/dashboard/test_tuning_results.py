@@ -84,6 +84,29 @@ def test_a_search_that_is_not_at_its_end_says_what_to_type(admin_client: Client,
     assert "Not tested yet. In a shell: recsys tune bpr --stage validate." in text
 
 
+def test_a_look_at_the_test_part_that_was_not_the_first_is_told(
+    admin_client: Client, experiments: Path
+) -> None:
+    append_trial(experiments, row(8, 0.1))
+    figure = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    for read_before, told in (
+        (0, "Tested once, fitted"),
+        (2, "Tested after 2 earlier looks at the test part"),
+    ):
+        test = {"metrics": {"ndcg@10": figure}, "read_before": read_before}
+        save_tuned(experiments, "als", VERSION, {"parameters": {"factors": 8}, "test": test})
+        assert told in text_of(admin_client)
+
+
+def test_a_try_made_again_counts_once(admin_client: Client, experiments: Path) -> None:
+    append_trial(experiments, row(8, None, status="died", error="memory was short"))
+    append_trial(experiments, row(8, 0.1))
+
+    (search,) = admin_client.get(reverse("dashboard:models")).context["searches"]
+
+    assert (search.n_done, search.n_stopped) == (1, 0)
+
+
 def test_only_the_latest_search_of_a_recommender_is_shown(admin_client: Client, experiments: Path) -> None:
     append_trial(experiments, row(8, 0.3, data_version="older"))
     append_trial(experiments, row(8, 0.1))
