@@ -22,7 +22,7 @@ from recsys.datasets.importers.reading import (
     scale_of,
 )
 from recsys.datasets.importers.user_tables import read_users
-from recsys.datasets.rating_limits import RatingLimits, choose_rows, clean, repeats, rows_of
+from recsys.datasets.rating_limits import RatingLimits, choose_rows, clean, count_repeats, rows_of
 from recsys.datasets.ratings import (
     ITEM_MAPPING_FILE,
     PARTS,
@@ -139,7 +139,7 @@ def _write_folder(
             keep = choose_rows(*_pairs(Path(folder)), limits)
             changed["left_out"] = int((~keep).sum())
             manifest = save_ratings(_kept(Path(folder), keep), output, source=source, **more)
-    repeated = int(repeats(*_pairs(output)).sum())
+    repeated = count_repeats(*_pairs(output))
     told = {name: count for name, count in {**changed, "repeated_pairs": repeated}.items() if count}
     return {**manifest["counts"], **told}
 

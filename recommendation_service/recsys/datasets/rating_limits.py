@@ -117,12 +117,27 @@ def choose_rows(user_index: Int32Array, item_index: Int32Array, limits: RatingLi
 
 def repeats(user_index: Int32Array, item_index: Int32Array) -> BoolArray:
     """(n,) true where the pair came before."""
-    keys = user_index.astype(np.int64) * (int(item_index.max(initial=0)) + 1) + item_index
+    keys = _pair_keys(user_index, item_index)
     order: Int64Array = np.argsort(keys, kind="stable")
     repeated = np.zeros(len(keys), np.bool_)
     ordered = keys[order]
     repeated[order[1:]] = ordered[1:] == ordered[:-1]
     return repeated
+
+
+def count_repeats(user_index: Int32Array, item_index: Int32Array) -> int:
+    """How many rows have a pair that came before: `repeats` added up, in less time and memory."""
+    keys = _pair_keys(user_index, item_index)
+    keys.sort()
+    return int((keys[1:] == keys[:-1]).sum())
+
+
+def _pair_keys(user_index: Int32Array, item_index: Int32Array) -> Int64Array:
+    """(n,) a number a pair."""
+    keys: Int64Array = user_index.astype(np.int64)
+    keys *= int(item_index.max(initial=0)) + 1
+    keys += item_index
+    return keys
 
 
 def _core(user_index: Int32Array, item_index: Int32Array, k: int) -> BoolArray:

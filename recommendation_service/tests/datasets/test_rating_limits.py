@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets.rating_limits import RatingLimits, choose_rows, clean, repeats
+from recsys.datasets.rating_limits import RatingLimits, choose_rows, clean, count_repeats, repeats
 from recsys.datasets.ratings import RatingBatch
 from recsys.errors import ConfigError, DataError
 
@@ -42,7 +42,9 @@ def test_the_core_is_the_largest_in_which_everybody_has_k_pairs(rows: list[tuple
 
 @given(rows=pairs)
 def test_a_repeat_is_a_pair_that_came_before(rows: list[tuple[int, int]]) -> None:
-    assert repeats(*as_arrays(rows)).tolist() == [pair in rows[:n] for n, pair in enumerate(rows)]
+    came_before = [pair in rows[:n] for n, pair in enumerate(rows)]
+    assert repeats(*as_arrays(rows)).tolist() == came_before
+    assert count_repeats(*as_arrays(rows)) == sum(came_before)
 
 
 def test_the_caps_take_random_users_and_the_most_rated_items() -> None:
