@@ -58,7 +58,7 @@ SHOWN = (1, 2, 3, 6, 12)
 PICTURE = "feature_als_condition.png"
 COLOURS = ("#b3202c", "#d1751f", "#c2a11c", "#3a8f5c", "#7a5ba8", "#1b6ca8")
 
-LABELS_UP = (2, 2, 2, 3, 3, -9)  # points above the last dot, so that names do not cover each other
+LABELS_UP = (2, 2, 2, 3, -9, -9)  # points above the last dot, so that names do not cover each other
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ def _draw(curves: dict[str, list[Row]], path: Path) -> None:
             axes.annotate(
                 label(rows[-1]), last, (4, up), textcoords="offset points", fontsize=7, color=colour
             )
-        axes.set(title=title, xlabel="iteration", yscale="log", xlim=(0.5, ITERATIONS + 2.6))
+        axes.set(title=title, xlabel="iteration", yscale="log", xlim=(0.5, ITERATIONS + 3.2))
         axes.set_xticks(range(2, ITERATIONS + 1, 2))
         axes.grid(axis="y", alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -43,8 +43,19 @@ N_FOLDS = 5
 Parameters = Mapping[str, Any]
 FitPredict = Callable[[RatingData, Ratings, Parameters], Float32Array]
 
-OUR_GRID = {"factors": [40], "regularization": [0.15, 0.18, 0.22], "feature_regularization": [0.5, 1.0, 2.0]}
-NO_FEATURES_GRID = {"factors": [40], "regularization": [0.1, 0.12, 0.15, 0.18]}
+OUR_GRID = {
+    "factors": [40],
+    "regularization": [0.12, 0.15, 0.18],
+    "bias_regularization": [0.05, 0.1],
+    "feature_regularization": [0.05, 0.1, 0.2],
+    "iterations": [10, 20],
+}
+NO_FEATURES_GRID = {
+    "factors": [40],
+    "regularization": [0.1, 0.12, 0.15, 0.18],
+    "bias_regularization": [0.05, 0.1],
+    "iterations": [10, 20],
+}
 PEER_GRID = {"k": [20, 40], "lambda_": [0.08, 0.12, 0.18], "w_main": [0.3, 0.6, 1.0], "scale_lam": [True]}
 PEER_UNSCALED_GRID = {
     "k": [40],

@@ -36,9 +36,9 @@ N_USERS, N_ITEMS, N_RATINGS, RANK, SEED = 162_000, 59_000, 25_000_000, 64, 0
 SHARES = (0.8, 0.1, 0.1)
 MF = {"factors": 64, "epochs": 10, "patience": 2, "batch_size": 8192, "history": False, "threads": 2}
 MF_PENALTY = 20.0  # weight_decay times the number of ratings
-ALS_PENALTY, ALS_BIAS_PENALTY, ALS_POWER, ALS_ITERATIONS = 32.0, 2.5, 0.0, 10
+ALS_PENALTY, ALS_BIAS_PENALTY, ALS_POWER, ALS_ITERATIONS = 16.0, 2.5, 0.5, 10
 MF_GRID = (10.0, 20.0, 40.0)
-ALS_GRID = tuple(product((16.0, 32.0, 64.0), (0.0, 0.5, 1.0)))
+ALS_GRID = tuple(product((8.0, 16.0, 32.0), (0.0, 0.5, 1.0)))
 SMALLEST = 0.02
 MOST_ABOVE, MOST_SECONDS, MOST_GB = 0.05, 150.0, 6.0
 
