@@ -45,6 +45,10 @@ COLD = "cold_"
 OPTIONAL_FILES = (TIMES_FILE, COLD + TIMES_FILE, CATALOGUE_FILE, USERS_FILE)
 VERSION_LENGTH = 12
 MEND = "process the data again"
+COUNTS = (
+    *("trainable_users", "cold_users", "items", "train_cells", "train_positives", "test_positives"),
+    *("cold_train_cells", "cold_test_positives", "explicit_negatives", "implicit_negatives"),
+)
 
 
 @dataclass(frozen=True)
@@ -301,24 +305,22 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not of schema version {SCHEMA_VERSION}; {MEND}.")
     if needed - set(manifest):
         raise DataError(f"{path} lacks {', '.join(sorted(needed - set(manifest)))}; {MEND}.")
+    counts = manifest["counts"]
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in COUNTS):
+        raise DataError(f"{path} does not count {', '.join(COUNTS)} in whole numbers; {MEND}.")
     check_descriptions(path, manifest["files"])
     return manifest
 
 
 def _counts(processed: ProcessedData) -> dict[str, int]:
     trainable, cold = processed.trainable, processed.cold
-    return {
-        "trainable_users": len(trainable.user_mapping),
-        "cold_users": len(cold.user_mapping),
-        "items": len(processed.item_mapping),
-        "train_cells": int(trainable.confidence.nnz),
-        "train_positives": int(processed.binary.nnz),
-        "test_positives": int(trainable.test.nnz),
-        "cold_train_cells": int(cold.confidence.nnz),
-        "cold_test_positives": int(cold.test.nnz),
-        "explicit_negatives": len(processed.explicit_negatives.items),
-        "implicit_negatives": len(processed.implicit_negatives.items),
-    }
+    counts = (
+        *(len(trainable.user_mapping), len(cold.user_mapping), len(processed.item_mapping)),
+        *(int(trainable.confidence.nnz), int(processed.binary.nnz), int(trainable.test.nnz)),
+        *(int(cold.confidence.nnz), int(cold.test.nnz)),
+        *(len(processed.explicit_negatives.items), len(processed.implicit_negatives.items)),
+    )
+    return dict(zip(COUNTS, counts, strict=True))
 
 
 def _at_cells_of(values: csr_matrix, cells: csr_matrix) -> csr_matrix:

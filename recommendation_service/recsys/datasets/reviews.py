@@ -70,11 +70,14 @@ def make_review_dataset(source_ratings: RatingDataset, *, source: str) -> Datase
 def rating_scale(points: Float32Array, source: str) -> tuple[float, float]:
     """Lowest and highest point of the scale: 1 to 5 where all lie within, else the extremes found.
 
+    Half stars from 0.5 to 5 are on that of 1 to 5 too: 3 stars are 3, and what is below 1 counts as 1.
+
     Raises:
         DataError: all are alike outside 1 to 5: no scale can be told.
     """
     low, high = float(points.min()), float(points.max())
-    if low >= LOWEST_RATING and high <= HIGHEST_RATING:
+    is_of_halves = low >= 0 and high == HIGHEST_RATING
+    if is_of_halves or (low >= LOWEST_RATING and high <= HIGHEST_RATING):
         return LOWEST_RATING, HIGHEST_RATING
     if low == high:
         raise DataError(
@@ -85,12 +88,12 @@ def rating_scale(points: Float32Array, source: str) -> tuple[float, float]:
 
 
 def rescale(points: Float32Array, low: float, high: float) -> Float64Array:
-    """(n,) points of a scale from `low` to `high` on that of 1 to 5.
+    """(n,) points of a scale from `low` to `high` on that of 1 to 5; those beyond count as its ends.
 
     >>> rescale(np.array([1, 4, 10], np.float32), 1, 10).tolist()
     [1.0, 2.333333333333333, 5.0]
     """
-    share = (points.astype(np.float64) - low) / (high - low)
+    share = np.clip((points.astype(np.float64) - low) / (high - low), 0.0, 1.0)
     stars: Float64Array = LOWEST_RATING + share * (HIGHEST_RATING - LOWEST_RATING)
     return stars
 

@@ -100,7 +100,7 @@ def iterate(
         facts = {"iteration": float(iteration)}
         if config.track_loss:
             facts["loss"] = solver.loss()
-            _check_loss(facts["loss"], run.curve, solver)
+            _check_loss(iteration, facts["loss"], run.curve, solver)
         facts["seconds"] = round(time.perf_counter() - began, 3)
         facts["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         if course.measure and (iteration % config.check_every == 0 or iteration == last):
@@ -123,7 +123,7 @@ def iterate(
     return run
 
 
-def _check_loss(loss: float, curve: list[dict[str, float]], solver: Solver) -> None:
+def _check_loss(iteration: int, loss: float, curve: list[dict[str, float]], solver: Solver) -> None:
     """Stop what diverges.
 
     Raises:
@@ -131,6 +131,6 @@ def _check_loss(loss: float, curve: list[dict[str, float]], solver: Solver) -> N
     """
     before = [point["loss"] for point in curve]
     if not math.isfinite(loss):
-        raise solver.not_finite(f"the loss of iteration {len(curve) + 1} is {loss}")
+        raise solver.not_finite(f"the loss of iteration {iteration} is {loss}")
     if before and loss > MAX_LOSS_RISE * min(before):
         raise solver.not_finite(f"the loss diverges: {loss:.4g} after {min(before):.4g}")

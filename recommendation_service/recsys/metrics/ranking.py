@@ -21,6 +21,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Float64Array, Int64Array
 
 RankedItems = NDArray[np.integer[Any]]
+MOST_K = 1_000  # every list is held, this long, for all users at once
 
 
 def precision_at_k(ranked: RankedItems, relevant: csr_matrix, k: int) -> Float64Array:
@@ -151,8 +152,8 @@ def check_cutoff(k: object) -> None:
     Raises:
         ConfigError: it is not a whole number, or below 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise ConfigError(f"k is {k}; it must be a whole number from 1.")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MOST_K:
+        raise ConfigError(f"k is {k}; it must be a whole number from 1 to {MOST_K:,}.")
 
 
 def check_cutoffs(cutoffs: Sequence[int]) -> None:

@@ -98,6 +98,12 @@ class BPRRecommender(VectorRecommender):
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the users' histories
         self._start: Start | None = None
 
+    @classmethod
+    def why_not_fit(cls, dataset: Dataset) -> str | None:
+        """It needs a like and something else to compare it with."""
+        users, _ = positive_pairs(dataset.user_items)
+        return None if len(users) else "nobody likes one startup and has no cell with another"
+
     def start_from(self, start: Start) -> None:
         """Let `fit` begin at these factors; with `freeze_items_first` the first epoch moves the users alone.
 

@@ -86,8 +86,12 @@ class HybridTextRecommender(BPRRecommender):
 
     @classmethod
     def why_not_fit(cls, dataset: Dataset) -> str | None:
-        """It needs texts."""
-        return None if dataset.catalogue is not None else "the dataset has no catalogue.parquet"
+        """It needs texts, and what bpr needs."""
+        if dataset.catalogue is None:
+            return "the dataset has no catalogue.parquet"
+        if not any(_has_text(item) for item in dataset.catalogue.items):
+            return "no startup of the catalogue has a text"
+        return super().why_not_fit(dataset)
 
     def with_new_items(self, items: Sequence[CatalogueItem]) -> Self:
         """The same recommender with startups appended, each placed by its text; needs tfidf vectors."""
@@ -212,6 +216,10 @@ class HybridTextRecommender(BPRRecommender):
     def _restore(self, learned: tuple[Float32Array, ...]) -> None:
         super()._restore(learned)
         self.projection = learned[2]
+
+
+def _has_text(item: CatalogueItem) -> bool:
+    return any((item.name, item.short_description, item.long_description, *item.tags))
 
 
 class Adam:

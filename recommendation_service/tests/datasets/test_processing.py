@@ -203,6 +203,19 @@ def test_a_version_that_is_not_there_names_those_that_are(dataset: Dataset, tmp_
         open_dataset(tmp_path / "abc")
 
 
+@pytest.mark.parametrize("counts", [{"items": 3}, {}, [], "many"])
+def test_a_manifest_that_does_not_count_is_told(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: object
+) -> None:
+    save_processed(process_dataset(dataset, config()), tmp_path, "v1", facts={})
+    path = tmp_path / "v1" / "processed.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "counts": counts}))
+
+    assert main(["process", "--output", str(tmp_path), "--list"]) == 1
+
+    assert "does not count trainable_users" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", [CONFIDENCE_FILE, "item_popularity.npy", "explicit_negatives.npz"])
 def test_a_damaged_file_is_named(dataset: Dataset, tmp_path: Path, name: str) -> None:
     path = tmp_path / save(dataset, tmp_path) / name

@@ -81,7 +81,8 @@ def test_a_confidence_is_from_1_to_6_and_only_the_rating_signs_it(stars: list[fl
     ("points", "scale", "stars"),
     [
         ([2.0, 4.0], [1.0, 5.0], [2.0, 4.0]),  # a one or a five nobody gave is still on the scale
-        ([0.5, 5.0, 2.75], [0.5, 5.0], [1.0, 5.0, 3.0]),
+        ([0.5, 5.0, 3.0], [1.0, 5.0], [1.0, 5.0, 3.0]),  # half stars: 3 stay 3, and are not liked
+        ([0.0, 4.5], [0.0, 4.5], [1.0, 5.0]),
         ([1.0, 10.0, 5.5], [1.0, 10.0], [1.0, 5.0, 3.0]),
         ([0.0, 1.0], [0.0, 1.0], [1.0, 5.0]),
         ([-1.0, 1.0], [-1.0, 1.0], [1.0, 5.0]),

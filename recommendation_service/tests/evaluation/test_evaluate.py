@@ -324,7 +324,7 @@ def test_nothing_is_an_improvement_over_a_mean_of_zero() -> None:
     assert hit.improvement_over(miss) == {}
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5, True, "10"])
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "10", 1_001])
 def test_a_cut_off_that_is_no_whole_number_from_1_is_refused(k: Any) -> None:
     split = split_of([[1, 0]], [[0, 1]])
 

@@ -224,6 +224,7 @@ def test_people_who_have_everything_teach_nothing() -> None:
 
     with pytest.raises(DataError, match="nothing to order"):
         BPRRecommender().fit(dataset)
+    assert BPRRecommender.why_not_fit(dataset) == "nobody likes one startup and has no cell with another"
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_by_name() -> None:

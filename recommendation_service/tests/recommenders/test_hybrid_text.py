@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.sparse import csr_matrix
 
-from recsys.datasets.catalogue import CatalogueItem
+from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, ConfigError, DataError
@@ -163,6 +163,9 @@ def test_without_a_catalogue_it_says_what_it_lacks(two_circles: Dataset) -> None
     bare = replace(two_circles, catalogue=None)
 
     assert HybridTextRecommender.why_not_fit(bare) == "the dataset has no catalogue.parquet"
+    silent = Catalogue(tuple(CatalogueItem(id=i, name="") for i in bare.item_mapping.ids))
+    untold = HybridTextRecommender.why_not_fit(replace(bare, catalogue=silent))
+    assert untold == "no startup of the catalogue has a text"
     with pytest.raises(DataError, match=r"need catalogue\.parquet"):
         fitted(bare)
 
