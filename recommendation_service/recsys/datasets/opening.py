@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys.datasets.processed import MANIFEST_FILE as PROCESSED_FILE
-from recsys.datasets.processed import load_processed
+from recsys.datasets.processed import ProcessedData, load_processed
 from recsys.datasets.public_split import load_public_train
 from recsys.datasets.ratings import RATINGS_FILE
 from recsys.datasets.reviews import load_reviews
@@ -32,6 +32,16 @@ def open_dataset(path: Path, *, max_users: int | None = None, max_items: int | N
     return subsample(_open(path), max_users=max_users, max_items=max_items)
 
 
+def open_processed(path: Path) -> ProcessedData:
+    """What `recsys process` wrote: the folder of one version, or of all of them for the latest.
+
+    Raises:
+        DataError: it is not there (the message names the versions that are) or damaged.
+    """
+    is_version = (path / PROCESSED_FILE).is_file() or (not path.exists() and _holds_versions(path.parent))
+    return load_processed(path.parent, path.name) if is_version else load_processed(path)
+
+
 def _open(path: Path) -> Dataset:
     if path.is_dir():
         return _open_folder(path)
@@ -40,7 +50,7 @@ def _open(path: Path) -> Dataset:
     if path.suffix == TEXT_SUFFIX:
         return load_public_train(path)
     if not path.exists() and _holds_versions(path.parent):
-        return load_processed(path.parent, path.name).dataset  # raises, naming the versions there are
+        return open_processed(path).dataset  # raises, naming the versions there are
     return load_dataset(path)
 
 
@@ -54,10 +64,8 @@ def _open_folder(folder: Path) -> Dataset:
         return load_reviews(folder)
     if is_export:
         return load_dataset(folder)
-    if (folder / PROCESSED_FILE).exists():
-        return load_processed(folder.parent, folder.name).dataset
-    if _holds_versions(folder):
-        return load_processed(folder).dataset
+    if (folder / PROCESSED_FILE).exists() or _holds_versions(folder):
+        return open_processed(folder).dataset
     raise DataError(
         f"{folder} holds neither {MATRIX_FILE} (manage.py generate_als_dataset) nor {RATINGS_FILE} "
         "(recsys import) nor processed data (recsys process); name a folder with one of them."

@@ -1,20 +1,23 @@
-"""`recsys benchmark`: train on a public split and measure as the papers that use it do."""
+"""`recsys benchmark`: train on a split that is given and measure as the papers that use it do."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recsys.datasets.opening import open_processed
 from recsys.datasets.public_split import load_public_split
-from recsys.errors import ConfigError
+from recsys.datasets.splits import Split
+from recsys.datasets.user_items import Dataset
+from recsys.errors import ConfigError, DataError
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import check_cutoffs
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.table import make_recommender
+from recsys.recommenders.table import make_recommender, recommender_class
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -31,37 +34,53 @@ from recsys.types import ProgressCallback
 # For each user with a test item, rank every item of the train file but the user's own there.
 ALL_RANKING = "all-ranking"
 PROTOCOLS = (ALL_RANKING,)
+CONTENT = "content"  # who answers people with too few acts
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """What to fit and how to measure it.
+
+    `recommender` is a name such as "als", `overrides` hyper-parameters to replace in the configured
+    defaults, by recommender. Lists are cut off at `k` and at `cutoffs`. `validation_split` is the share of
+    train held back to choose on (0: everything is as configured), drawn with `seed`; above 0
+    `validation_popularity` holds popular items back more often.
+    """
+
+    recommender: str = "als"
+    overrides: Overrides = field(default_factory=dict)
+    protocol: str = ALL_RANKING
+    k: int = 20
+    cutoffs: tuple[int, ...] = ()
+    validation_split: float = 0.1
+    validation_popularity: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise ConfigError(f"There is no protocol {self.protocol!r}; there is {', '.join(PROTOCOLS)}.")
+        check_cutoffs((self.k, *self.cutoffs))
+        if not 0 <= self.validation_split < 1:
+            raise ConfigError(
+                f"The validation split is {self.validation_split:g}; it must be from 0 (choose nothing) to "
+                "below 1."
+            )
+        for name in with_parts([self.recommender]):
+            make_recommender(name, **self.overrides.get(name, {}))  # told before anything is read
 
 
 def run_benchmark(
-    train_path: Path,
-    test_path: Path,
-    recommender: str = "als",
-    overrides: Overrides | None = None,
-    *,
-    protocol: str = ALL_RANKING,
-    k: int = 20,
-    cutoffs: Sequence[int] = (),
-    validation_split: float = 0.1,
-    validation_popularity: float = 0.0,
-    seed: int = 0,
-    progress: ProgressCallback = ignore_progress,
+    train_path: Path, test_path: Path, plan: BenchmarkPlan, *, progress: ProgressCallback = ignore_progress
 ) -> dict[str, Any]:
-    """Fit one recommender on the train file, measure it on the test file.
+    """Fit one recommender on the train file of a public split, measure it on the test file.
 
     What only a validation part can tell (epochs, the blend of the ensemble) is chosen on a random
     part of train, then everything is fitted on all of train; the test file is read for the last step alone.
 
     Args:
         train_path, test_path: `user item item ...` or `user item [rating]`; see `public_split`.
-        recommender: its name, such as "als".
-        overrides: hyper-parameters to replace in its configured defaults, by recommender.
-        protocol: how the ranking is made; "all-ranking" is the one there is.
-        k: where lists are cut off.
-        cutoffs: other places to cut the same lists off at.
-        validation_split: share of train held back to choose on; 0: everything is as configured.
-        validation_popularity: how much likelier a popular item is to be held back there.
-        seed: of that part.
+        plan: what and how.
+        progress: told how far it is.
 
     Returns:
         For one JSON line: the protocol, "recall@20" and the other means, seconds (of everything, of
@@ -71,51 +90,96 @@ def run_benchmark(
         paired interval of its lead over the better one.
 
     Raises:
-        ConfigError: the protocol, the recommender, a parameter or k cannot be used.
         DataError: a file cannot be read, or the recommender cannot learn from it.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"There is no protocol {protocol!r}; there is {', '.join(PROTOCOLS)}.")
-    check_cutoffs((k, *cutoffs))
-    names = with_parts([recommender])
-    given = overrides or {}
-    for name in names:
-        make_recommender(name, **given.get(name, {}))  # a bad value is told before anything is read
-    measured = [*names, *([] if BASELINE in names else [BASELINE])]
-    chooses = validation_split > 0 and has_choices(names, given)
-    stages = StagedProgress(progress, _stages(measured, chooses=chooses))
     clock = _Clock()
     split = load_public_split(train_path, test_path)
     clock.lap("read")
+    return _measure(split, plan, clock, progress)[0]
+
+
+def run_on_processed(
+    folder: Path, plan: BenchmarkPlan, *, progress: ProgressCallback = ignore_progress
+) -> dict[str, Any]:
+    """The same on the split that `recsys process` has made: what is held out of the trainable users.
+
+    The cold users, who had too few cells to be trained on, are measured apart: by `content` where there is
+    a catalogue, and by popularity, both fitted on the trainable users.
+
+    Args:
+        folder: of one version, or of all of them for the latest.
+        plan: what and how.
+        progress: told how far it is.
+
+    Returns:
+        As `run_benchmark`, with the data version and, under "cold_users", their number and the means of each.
+
+    Raises:
+        DataError: the version is not there or damaged, holds nothing out, or cannot be learned from.
+    """
+    clock = _Clock()
+    processed = open_processed(folder)
+    clock.lap("read")
+    if processed.trainable.test.nnz == 0:
+        raise DataError(f"{folder} holds nothing out; process the data with a --test-split above 0.")
+    figures, fitted = _measure(processed.split, plan, clock, progress)
+    cold = processed.cold_split
+    return {
+        **figures,
+        "data_version": processed.manifest["version"],
+        "cold_users": _measure_cold(cold, processed.split.train, fitted, plan) if cold.test.nnz else {},
+    }
+
+
+def _measure_cold(
+    cold: Split, train: Dataset, fitted: Mapping[str, Recommender], plan: BenchmarkPlan
+) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name in (BASELINE, CONTENT):
+        if recommender_class(name).why_not_fit(train) is None:
+            recommender = fitted.get(name) or fit_one(name, train, plan.overrides, {})
+            evaluation = evaluate(recommender, cold, k=plan.k, cutoffs=plan.cutoffs)
+            told |= {"users": evaluation.n_users, name: _round_means(evaluation)}
+    return told
+
+
+def _measure(
+    split: Split, plan: BenchmarkPlan, clock: _Clock, progress: ProgressCallback
+) -> tuple[dict[str, Any], dict[str, Recommender]]:
+    """The figures, and what was fitted."""
+    names, k = with_parts([plan.recommender]), plan.k
+    measured = [*names, *([] if BASELINE in names else [BASELINE])]
+    chooses = plan.validation_split > 0 and has_choices(names, plan.overrides)
+    stages = StagedProgress(progress, _stages(measured, chooses=chooses))
     choices = Choices()
     if chooses:
         choices = choose_on_validation(
             split.train,
             names,
-            given,
-            validation_split=validation_split,
-            validation_popularity=validation_popularity,
+            plan.overrides,
+            validation_split=plan.validation_split,
+            validation_popularity=plan.validation_popularity,
             k=k,
-            seed=seed,
+            seed=plan.seed,
             progress=stages.within("choosing"),
         )
         clock.lap("choose")
     fitted: dict[str, Recommender] = {}
     for name in measured:
         told = stages.within(f"fitting {name}")
-        fitted[name] = fit_one(name, split.train, merged(given, choices.overrides), fitted, told)
+        fitted[name] = fit_one(name, split.train, merged(plan.overrides, choices.overrides), fitted, told)
     clock.lap("fit")
     evaluations = {
         name: evaluate(
-            fitted[name], split, k=k, cutoffs=cutoffs, progress=stages.within(f"evaluating {name}")
+            fitted[name], split, k=k, cutoffs=plan.cutoffs, progress=stages.within(f"evaluating {name}")
         )
         for name in measured
     }
     clock.lap("evaluate")
-    own = evaluations[recommender]
+    own = evaluations[plan.recommender]
     return {
-        "recommender": recommender,
-        "protocol": f"{protocol}: {own.protocol}",
+        "recommender": plan.recommender,
+        "protocol": f"{plan.protocol}: {own.protocol}",
         **_round_means(own),
         **_rounded(own.lists),
         "seconds": round(sum(clock.seconds.values()), 3),
@@ -125,11 +189,11 @@ def run_benchmark(
         "items": split.train.n_items,
         "train_pairs": int(split.train.user_items.nnz),
         "test_pairs": int(split.test.nnz),
-        "parameters": asdict(fitted[recommender].config),
+        "parameters": asdict(fitted[plan.recommender].config),
         **({"chosen": dict(choices.facts)} if choices.facts else {}),
-        **_parts(recommender, fitted, evaluations, k),
+        **_parts(plan.recommender, fitted, evaluations, k),
         **_beside_popularity(own, evaluations[BASELINE]),
-    }
+    }, fitted
 
 
 def _beside_popularity(own: Evaluation, baseline: Evaluation) -> dict[str, Any]:

@@ -73,6 +73,10 @@ def format_benchmark(result: Mapping[str, Any]) -> str:
     for bucket, figures in result["by_item_popularity"].items():
         found = {**figures["recall"], **figures["share_of_lists"]}
         rows.append(f"{bucket:<20}{figures['n_items']:>12,} items  {_means(found, 'recall', 'share')}")
+    cold = dict(result.get("cold_users", {}))
+    if cold:
+        rows.append(f"{cold.pop('users'):,} users too cold to train on, answered by")
+        rows += [f"{who:<20}{_means(means, 'ndcg', 'recall')}" for who, means in cold.items()]
     return "\n".join(["", *rows, f"Protocol: {result['protocol']}", ""])
 
 
