@@ -17,7 +17,7 @@ from recsys.training.split_data import add_split_flags, open_split
 DEFAULT_METRIC, DEFAULT_OUTPUT = "precision@10", Path("tuning.csv")
 # What each way to search reads, beside the data; anything else is refused, for it would do nothing.
 FLAGS_OF: dict[str | None, tuple[str, ...]] = {
-    None: ("grid", "metric", "output"),
+    None: ("grid", "metric", "output", "validation_popularity"),
     "coarse": ("grid", "set", "jobs"),
     "fine": ("set", "jobs", "trials"),
     "validate": ("set", "again"),
@@ -80,6 +80,12 @@ def _add_stage_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_grid_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("without --stage")
+    group.add_argument(
+        "--validation-popularity",
+        type=float,
+        metavar="POWER",
+        help="hold popular items back more often, as in `recsys benchmark` (default: 0)",
+    )
     group.add_argument("--metric", help=f"what to choose by, such as ndcg@20 (default: {DEFAULT_METRIC})")
     group.add_argument("--output", type=Path, help=f"CSV of every try (default: {DEFAULT_OUTPUT})")
 
@@ -99,7 +105,7 @@ def _check_flags(options: argparse.Namespace) -> None:
         is_given = value is not None and value is not False and value != []
         if is_given and name not in FLAGS_OF[options.stage]:
             fitting = " or ".join(_shown(mode) for mode, names in FLAGS_OF.items() if name in names)
-            raise ConfigError(f"--{name} goes {fitting}, not {_shown(options.stage)}.")
+            raise ConfigError(f"--{name.replace('_', '-')} goes {fitting}, not {_shown(options.stage)}.")
 
 
 def _shown(stage: str | None) -> str:
@@ -121,6 +127,7 @@ def _search_grid(options: argparse.Namespace) -> None:
             output=options.output or DEFAULT_OUTPUT,
             test=data.read_test() if data.has_test else None,
             validation_split=options.validation_split,
+            validation_popularity=options.validation_popularity or 0.0,
             metric=options.metric or DEFAULT_METRIC,
             progress=progress,
         )

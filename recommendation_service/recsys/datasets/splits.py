@@ -34,8 +34,15 @@ class Split:
     cut_s: float | None = None
 
 
-def split_for_training(dataset: Dataset, test_fraction: float, seed: int) -> Split:
-    """By time when the dataset tells one act's time from another's, else at random."""
+def split_for_training(
+    dataset: Dataset, test_fraction: float, seed: int, *, popularity_power: float = 0.0
+) -> Split:
+    """By time when the dataset tells one act's time from another's, else at random.
+
+    With a `popularity_power` above 0 always at random, cells of popular items more often (`split_random`).
+    """
+    if popularity_power:
+        return split_random(dataset, test_fraction, seed, popularity_power=popularity_power)
     times = dataset.last_event_at
     if times is not None and times.nnz and times.data.min() < times.data.max():
         return split_by_time(dataset, test_fraction)

@@ -15,6 +15,8 @@ from recsys.recommenders.hybrid_text import HybridTextConfig, HybridTextRecommen
 from recsys.recommenders.popularity import PopularityConfig, PopularityRecommender
 from recsys.recommenders.two_tower import TwoTowerConfig, TwoTowerRecommender
 
+BASELINE = PopularityRecommender.name  # what every figure stands beside
+
 RECOMMENDERS: dict[str, tuple[type[Recommender], type[SectionConfig]]] = {
     "popularity": (PopularityRecommender, PopularityConfig),
     "content": (ContentRecommender, ContentConfig),

@@ -17,7 +17,7 @@ from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import check_cutoffs
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.recommenders.table import BASELINE, make_recommender, recommender_class
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -27,8 +27,7 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
-from recsys.training.figures import BASELINE
-from recsys.training.measuring import peak_memory_mb
+from recsys.training.measuring import IMPROVEMENT, peak_memory_mb
 from recsys.types import ProgressCallback
 
 # For each user with a test item, rank every item of the train file but the user's own there.
@@ -205,9 +204,7 @@ def _beside_popularity(own: Evaluation, baseline: Evaluation) -> dict[str, Any]:
             name: _rounded(bucket.to_json()) for name, bucket in own.by_item_popularity.items()
         },
         BASELINE: {**_round_means(baseline), **_rounded(baseline.lists)},
-        "improvement_over_popularity_percent": _rounded(own.improvement_over(baseline))
-        if own.recommender != BASELINE
-        else {},
+        IMPROVEMENT: _rounded(own.improvement_over(baseline)) if own.recommender != BASELINE else {},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.datasets.splits import Split, split_for_training, split_random
+from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, cells_where
 from recsys.errors import ConfigError
 from recsys.evaluation.evaluate import evaluate
@@ -120,11 +120,7 @@ def choose_on_validation(
         progress,
         {"two_tower": 10.0, "bpr": 5.0, "hybrid_text": 10.0, "als": 5.0, "als_ratings": 5.0, "ensemble": 2.0},
     )
-    validation = (
-        split_random(dataset, validation_split, seed, popularity_power=validation_popularity)
-        if validation_popularity
-        else split_for_training(dataset, validation_split, seed)
-    )
+    validation = split_for_training(dataset, validation_split, seed, popularity_power=validation_popularity)
     fitted: dict[str, Recommender] = {}
     chosen: dict[str, dict[str, object]] = {}
     facts: dict[str, dict[str, Any]] = {}

@@ -15,11 +15,10 @@ from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.experiments.trials import DONE, FAILED, TrialRow, append_trial, check_writable
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.table import make_recommender, recommender_class
+from recsys.recommenders.table import BASELINE, make_recommender, recommender_class
 from recsys.training.choosing import check_overrides, fit_one, with_parts
 from recsys.types import ProgressCallback
 
-BASELINE = "popularity"
 K = 10
 NDCG, RECALL = f"ndcg@{K}", f"recall@{K}"
 STAGE = "compare"

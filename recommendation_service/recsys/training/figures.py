@@ -9,9 +9,9 @@ import numpy as np
 
 from recsys.evaluation.bootstrap import Interval, in_per_cent, paired_difference_interval
 from recsys.evaluation.evaluate import Evaluation
+from recsys.recommenders.table import BASELINE
 from recsys.types import BoolArray
 
-BASELINE = "popularity"
 GOOD_PRECISION, GOOD_MAP, POOR_PRECISION, FEW_INTERACTIONS = 0.15, 0.10, 0.10, 1_000
 
 

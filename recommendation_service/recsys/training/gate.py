@@ -25,13 +25,13 @@ from recsys.evaluation.ranked_lists import recommend_unseen
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender, is_finite
+from recsys.recommenders.table import BASELINE
 from recsys.recommenders.text_start import AT_RANDOM, STARTED, TextStartConfig, text_start_options
 from recsys.training.choosing import fit_one
 from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
 
-BASELINE = "popularity"
 PERSONAL = ("als", "two_tower", "ensemble")  # each must tell people apart better than the baseline does
 LEAST_USERS = 200  # with fewer an interval is too wide to say that something is not worse
 LEAST_COVERAGE_SHARE = 0.5

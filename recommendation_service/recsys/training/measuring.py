@@ -18,9 +18,10 @@ from recsys.evaluation.score_range import score_range
 from recsys.metrics.ranking import relevant_counts
 from recsys.progress import StagedProgress
 from recsys.recommenders.base import Recommender
+from recsys.recommenders.table import BASELINE
 from recsys.training.choosing import Overrides, Prepare, fit_one
 from recsys.training.cold_start import cold_item_figures
-from recsys.training.gate import BASELINE, LEAD, lead_over_baseline
+from recsys.training.gate import LEAD, lead_over_baseline
 from recsys.types import Int64Array
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
-from recsys.recommenders.table import RECOMMENDERS, recommender_class
+from recsys.recommenders.table import BASELINE, RECOMMENDERS, recommender_class
 from recsys.recommenders.text_start import TextStartConfig, text_start_options
 from recsys.training.choosing import (
     Choices,
@@ -34,7 +34,6 @@ from recsys.training.choosing import (
     with_parts,
 )
 from recsys.training.gate import (
-    BASELINE,
     Candidate,
     Verdict,
     check_beside_popularity,

@@ -17,10 +17,9 @@ from recsys.datasets.user_items import MATRIX_FILE
 from recsys.errors import RecsysError
 from recsys.paths import data_dir, logs_dir, models_dir
 from recsys.progress import show_progress
-from recsys.recommenders.table import RECOMMENDERS
+from recsys.recommenders.table import BASELINE, RECOMMENDERS
 from recsys.training.choosing import check_overrides, with_parts
 from recsys.training.figures import answered_means, format_figures, judge
-from recsys.training.gate import BASELINE
 from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_publish
 from recsys.training.run_log import run_log
 

@@ -91,6 +91,10 @@ def test_the_three_stages_on_a_part_of_a_folder_and_on_the_whole_are_two_searche
             ["--stage", "fine", "--grid", "factors=2"],
             "--grid goes without a --stage or with --stage coarse, n",
         ),
+        (
+            ["--stage", "coarse", "--validation-popularity", "0.2"],
+            "--validation-popularity goes without a --stage, not with --stage coarse.",
+        ),
         (["--stage", "fine", "--again"], "--again goes with --stage validate, not with --stage fine."),
         (["--stage", "fine", "--metric", "ndcg@5"], "not with --stage fine."),
         (["--stage", "fine", "--output", "x.csv"], "not with --stage fine."),

@@ -22,7 +22,7 @@ from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import METRICS, parse_cutoff
 from recsys.progress import StagedProgress, ignore_progress
-from recsys.recommenders.table import make_recommender
+from recsys.recommenders.table import BASELINE, make_recommender
 from recsys.training.figures import format_figures
 from recsys.training.memory import check_fit
 from recsys.training.tuning.space import check_can_be_tried
@@ -30,7 +30,6 @@ from recsys.types import ProgressCallback
 
 logger = logging.getLogger(__name__)
 
-BASELINE = "popularity"
 TEST_STAGE = "testing the best"
 SECONDS = ("fit_seconds", "evaluate_seconds")
 
@@ -100,6 +99,7 @@ def grid_search(
     output: Path,
     test: Split | None = None,
     validation_split: float = 0.2,
+    validation_popularity: float = 0.0,
     metric: str = "precision@10",
     seed: int = 0,
     progress: ProgressCallback = ignore_progress,
@@ -113,6 +113,7 @@ def grid_search(
         output: a row a trial, written as soon as it is measured.
         test: what the choice is measured on at the end, with `train` as its train part; None: nothing.
         validation_split: share of the positive cells of `train` held back to choose by.
+        validation_popularity: above 0 they are drawn at random, those of popular items more often.
         metric: what to choose by and where lists are cut off, such as "ndcg@20".
         seed: of random splits and of the bootstrap.
 
@@ -124,7 +125,7 @@ def grid_search(
     k = parse_cutoff(metric)
     combinations = _combine(recommender, grid)
     check_can_be_tried(recommender, train)
-    validation = split_for_training(train, validation_split, seed)
+    validation = split_for_training(train, validation_split, seed, popularity_power=validation_popularity)
     last = () if test is None else (TEST_STAGE,)
     stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), *last), 1.0))
     tried: list[Trial] = []

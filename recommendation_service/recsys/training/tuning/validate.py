@@ -14,7 +14,7 @@ from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.experiments.trials import DONE, TrialRow, append_trial, check_writable, varied
 from recsys.experiments.tuned import TUNED_FILE, save_tuned
-from recsys.recommenders.table import make_recommender
+from recsys.recommenders.table import BASELINE, make_recommender
 from recsys.training.figures import format_figures
 from recsys.training.memory import check_fit
 from recsys.training.tuning.choice import Choice
@@ -22,7 +22,6 @@ from recsys.training.tuning.measure import K
 from recsys.training.tuning.study import VALIDATED, Study
 from recsys.types import ProgressReport
 
-BASELINE = "popularity"
 NDCG, RECALL = f"ndcg@{K}", f"recall@{K}"
 
 

@@ -271,6 +271,8 @@ def test_the_command_searches_a_public_split_and_tests_only_where_a_test_file_is
     assert "Protocol" not in untested
     assert "Protocol: public split train.txt / test.txt" in tested
     assert tested.splitlines()[1].split()[:2] == untested.splitlines()[1].split()[:2]
+    assert main([*command, "--validation-popularity", "0.5"]) == 0
+    assert "10% of the positive cells at random, by popularity ^ 0.5 (seed 0)" in capsys.readouterr().out
 
 
 def test_the_command_refuses_a_test_file_without_its_train_file(
