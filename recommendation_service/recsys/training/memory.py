@@ -57,7 +57,7 @@ class Size:
 # Copies of the matrix (an index and a weight have 8 bytes), factors and the copies made of them.
 ALS = Needs(fixed=60 * MB, a_cell=24, vectors=2.5)
 IRSPACK = Needs(fixed=100 * MB, a_cell=60, vectors=4.0)  # in float64, and its own copies of the factors
-# What Java is given, as far as it computes on this machine; and the cells as they go to it.
+# What Java is given on this machine, and the cells as they go to it.
 SPARK = Needs(fixed=HEAP_FIXED + 200 * MB, a_cell=HEAP_A_CELL + 60, vectors=HEAP_VECTORS + 4.0)
 NEEDS = {
     "popularity": Needs(fixed=10 * MB, a_cell=40),
