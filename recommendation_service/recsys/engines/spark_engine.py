@@ -44,7 +44,7 @@ from recsys.engines.iterations import Course
 from recsys.errors import ConfigError, DataError
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
 
-MASTER = "RECSYS_SPARK_MASTER"
+MASTER, LOCAL = "RECSYS_SPARK_MASTER", "local["
 JOB = Path(__file__).with_name("spark_job.py")
 MARK = "@recsys "  # begins a line of the job that is meant for us; all others are Spark's log
 LINES_KEPT = 200
@@ -112,6 +112,16 @@ def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> Fol
     )
 
 
+def master() -> str:
+    """Where Spark computes: this machine, or the cluster that the environment names."""
+    return os.environ.get(MASTER) or f"local[{available_cpus()}]"
+
+
+def is_local() -> bool:
+    """Whether Java computes on this machine, with the memory that `heap_bytes` says."""
+    return master().startswith(LOCAL)
+
+
 def heap_bytes(n_users: int, n_items: int, n_cells: int, factors: int) -> int:
     """What Java is given on one machine, and with it the most it takes."""
     of_vectors = HEAP_VECTORS * 4 * factors * (n_users + n_items)
@@ -176,8 +186,8 @@ def _run_job(folder: Path, dataset: Dataset, config: ALSConfig, progress: Progre
     heap = heap_bytes(dataset.n_users, dataset.n_items, dataset.user_items.nnz, config.factors)
     options = {
         "folder": folder.as_uri(),
-        "master": os.environ.get(MASTER) or f"local[{available_cpus()}]",
-        "heap_mb": heap // 2**20,
+        "master": master(),
+        "heap_mb": heap // 2**20 if is_local() else None,
         "mark": MARK,
         "rank": config.factors,
         "maxIter": config.iterations,

@@ -47,7 +47,7 @@ def open_session(options: dict[str, Any]) -> Any:
 
     builder = SparkSession.builder.master(options["master"]).appName("recsys als")
     builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
-    if options["master"].startswith("local["):
+    if options["heap_mb"] is not None:
         builder = builder.config("spark.driver.memory", f"{options['heap_mb']}m")
         builder = builder.config("spark.driver.host", "127.0.0.1")
         builder = builder.config("spark.driver.bindAddress", "127.0.0.1")

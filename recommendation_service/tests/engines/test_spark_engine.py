@@ -207,11 +207,14 @@ def test_confidences_of_ratings_come_out_as_they_went_in() -> None:
         np.testing.assert_array_equal(weights > 0, [True, True, False, False])
 
 
-def test_the_memory_of_java_is_in_the_estimate(dataset: Dataset) -> None:
-    by_spark, by_implicit = (
-        estimate_fit_bytes("als", dataset, ALSConfig.default(**{**CONFIG, "engine": engine}))
-        for engine in ("spark", "implicit")
-    )
-    heap = spark_engine.heap_bytes(N_USERS, N_ITEMS, dataset.user_items.nnz, 6)
+def test_the_memory_of_java_counts_where_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = csr_matrix(np.ones((3000, 3000), np.float32))
+    large = Dataset(cells, *(IdMap(f"{side}{n}" for n in range(3000)) for side in "ui"))
+    config = ALSConfig.default(**CONFIG)
 
-    assert by_spark > heap + by_implicit / 2
+    here = estimate_fit_bytes("als", large, config)
+    monkeypatch.setenv("RECSYS_SPARK_MASTER", "spark://cluster:7077")
+    there = estimate_fit_bytes("als", large, config)
+
+    assert spark_engine.heap_bytes(3000, 3000, cells.nnz, 6) < here < 4 * 2**30
+    assert there < here - 100 * cells.nnz
