@@ -2,7 +2,7 @@
 # Checks everything: lint, types, import directions, migrations, tests.
 #
 #   ./run_tests.sh                     all but the slow tests and those in a browser
-#   ./run_tests.sh --all               these too; the browser is Debian's chromium (skipped without)
+#   ./run_tests.sh --all               these too, with Debian's chromium and Java (skipped without)
 #   ./run_tests.sh backend/tests -k api    what follows goes to pytest
 #
 # Uses throw-away servers of its own; nothing is left running.
@@ -20,11 +20,15 @@ case ${1:-} in
   --all)
     shift
     selection=()
+    extras=$EXTRAS_TO_TEST_ALL
     ;;
-  *) selection=(-m "not slow and not browser") ;;
+  *)
+    selection=(-m "not slow and not browser")
+    extras=$EXTRAS_TO_DEVELOP
+    ;;
 esac
 
-prepare_environment "$EXTRAS_TO_DEVELOP"
+prepare_environment "$extras"
 export PATH="$VENV/bin:$PATH"
 
 say "Lint and format"

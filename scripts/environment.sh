@@ -6,6 +6,7 @@ VENV="$REPOSITORY/.venv"
 VENV_PYTHON="$VENV/bin/python"
 EXTRAS_TO_RUN="backend,serve,train,embedded"
 EXTRAS_TO_DEVELOP="$EXTRAS_TO_RUN,dev"
+EXTRAS_TO_TEST_ALL="$EXTRAS_TO_DEVELOP,spark"
 
 say() { printf '==> %s\n' "$*"; }
 
@@ -78,9 +79,12 @@ prepare_environment() {
     fail "implicit cannot be loaded: $(tail -n 1 "$VENV/install.log")" \
       "(libgomp is missing? on Debian: apt-get install libgomp1)"
   installation_fingerprint >"$stamp"
-  if [ "$extras" = "$EXTRAS_TO_DEVELOP" ]; then
-    cp "$stamp" "$VENV/.installed-$EXTRAS_TO_RUN"
-  fi
+  case $extras in
+    "$EXTRAS_TO_DEVELOP"*) # these hold the others
+      cp "$stamp" "$VENV/.installed-$EXTRAS_TO_RUN"
+      cp "$stamp" "$VENV/.installed-$EXTRAS_TO_DEVELOP"
+      ;;
+  esac
 }
 
 make_venv() {

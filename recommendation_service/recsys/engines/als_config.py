@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from recsys.config import SectionConfig
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 
-ENGINE_NAMES = ("implicit", "irspack")
+ENGINE_NAMES = ("implicit", "irspack", "spark")
 NORMALIZATIONS = ("none", "l2")
 LEAST, MOST = 1e-30, 1e38
 WARP = 32  # threads of a GPU that work in step; its kernels take a thread a factor, 1024 at most
@@ -75,7 +75,11 @@ class ALSConfig(SectionConfig):
         self.require(self.warm_iterations >= 1, "warm_iterations", "a whole number from 1")
         self.require(self.checkpoint_every >= 0, "checkpoint_every", "a whole number from 0 (none)")
         self.require(self.normalize in NORMALIZATIONS, "normalize", " or ".join(NORMALIZATIONS))
-        on_gpu = "false with the engine irspack, which computes on CPUs alone"
+        by_steps = "{} with the engine spark, which runs all iterations in one go"
+        is_spark = self.engine == "spark"
+        self.require(not is_spark or not self.track_loss, "track_loss", by_steps.format("false"))
+        self.require(not is_spark or self.patience == 0, "patience", by_steps.format(0))
+        on_gpu = f"false with the engine {self.engine}, which computes on CPUs alone"
         self.require(not self.use_gpu or self.engine == "implicit", "use_gpu", on_gpu)
         whole_warps = self.factors % WARP == 0 and self.factors <= WARP * WARP
         self.require(not self.use_gpu or whole_warps, "factors", "a multiple of 32 up to 1024 on a GPU")

@@ -1,7 +1,7 @@
 """Where the iterations of ALS begin instead of at random factors.
 
-Both engines solve the users first, from the items, by a few steps of conjugate gradient that set out
-from the factors the users have. So the items decide; users given as well only shorten the way.
+Those of `implicit` and `irspack` solve the users first, from the items, by a few steps of conjugate gradient
+that set out from the factors the users have. So the items decide; users given as well only shorten the way.
 """
 
 from __future__ import annotations

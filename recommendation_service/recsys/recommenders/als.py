@@ -12,7 +12,7 @@ import numpy as np
 
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, check_user_items
-from recsys.engines import implicit_engine, irspack_engine
+from recsys.engines import implicit_engine, irspack_engine, spark_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.checkpoints import Checkpoints
 from recsys.engines.conditioning import MAX_CONDITION_NUMBER, condition_number
@@ -31,7 +31,7 @@ from recsys.types import BoolArray, Float32Array, Float64Array, History, Int32Ar
 logger = logging.getLogger(__name__)
 
 # One for each name of als_config.ENGINE_NAMES.
-ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine}
+ENGINES = {"implicit": implicit_engine, "irspack": irspack_engine, "spark": spark_engine}
 MODEL_FILE = "als_v1.pkl"
 USER_FACTORS_FILE = "als_v1_user_factors.npy"
 ITEM_FACTORS_FILE = "als_v1_item_factors.npy"

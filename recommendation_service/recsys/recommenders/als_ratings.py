@@ -7,9 +7,10 @@ a preference, 1 where the cell is liked and |c| reaches `preference_threshold`, 
     scaled   C = 1 + alpha (|c| - 1) / 5
 
 Alpha is applied once. The engine `implicit` multiplies every weight by its own alpha, so it is given
-C / alpha; `irspack` takes the weight as it is and is given C. A preference of 0 counts for exactly C with
-`implicit`, and with the fold-in of `irspack`, which trains on what is liked alone. At C = 1, a bare 1 star,
-it says no more than "not seen"; dislikes among acts, which have no confidence, count for more.
+C / alpha; `irspack` takes the weight as it is and is given C; `spark` makes 1 + alpha times the weight of it
+and is given (C - 1) / alpha. A preference of 0 counts for exactly C with `implicit` and `spark`, and with the
+fold-in of `irspack`, which trains on what is liked alone. At C = 1, a bare 1 star, it says no more than "not
+seen"; dislikes among acts, which have no confidence, count for more.
 """
 
 from __future__ import annotations
@@ -69,7 +70,11 @@ class ALSRatingsConfig(ALSConfig):
         """(n,) what the engine is to be given for signed cells: above zero where the preference is 1."""
         size = np.clip(np.abs(cells.astype(np.float64)), LOWEST_CONFIDENCE, HIGHEST_CONFIDENCE)
         confidence = size if self.confidence == "direct" else 1.0 + self.alpha * (size - 1.0) / 5.0
-        weight = confidence / self.alpha if self.engine == "implicit" else confidence
+        weight = {
+            "implicit": confidence / self.alpha,
+            "irspack": confidence,
+            "spark": (confidence - 1.0) / self.alpha,
+        }[self.engine]
         is_liked = (cells > 0) & (size >= self.preference_threshold)
         return np.where(is_liked, weight, -weight).astype(np.float32)
 

@@ -90,11 +90,17 @@ def make_start(dataset: Dataset, recommender: ALSConfig | BPRConfig, config: Tex
     at random, as without texts.
 
     Raises:
-        ConfigError: items are to be kept near their texts by something else than als with irspack.
+        ConfigError: items are to be kept near their texts by something else than als with irspack, or
+            als is fitted by spark.
         DataError: as `read_vectors`, or none of the vectors is of an item of this dataset.
     """
-    is_irspack = isinstance(recommender, ALSConfig) and recommender.engine == "irspack"
-    if config.keep_near and not is_irspack:
+    engine = recommender.engine if isinstance(recommender, ALSConfig) else ""
+    if engine == "spark":
+        raise ConfigError(
+            f"text_start.vectors is {config.vectors}, but als with als.engine=spark draws its own start; set "
+            f"text_start.vectors={NO_VECTORS}, or another engine."
+        )
+    if config.keep_near and engine != "irspack":
         raise ConfigError(
             f"text_start.keep_near is true, which als with als.engine=irspack alone can do, "
             f"not {recommender.section}; set that engine, or text_start.keep_near=false."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from recsys.config import SectionConfig
 from recsys.datasets.user_items import Dataset
+from recsys.engines.spark_engine import HEAP_A_CELL, HEAP_FIXED, HEAP_VECTORS, is_local
 from recsys.errors import DataError
 from recsys.memory import free_bytes
 from recsys.recommenders.base import Recommender
@@ -56,6 +57,10 @@ class Size:
 # Copies of the matrix (an index and a weight have 8 bytes), factors and the copies made of them.
 ALS = Needs(fixed=60 * MB, a_cell=24, vectors=2.5)
 IRSPACK = Needs(fixed=100 * MB, a_cell=60, vectors=4.0)  # in float64, and its own copies of the factors
+# The cells as they go to Java, the factors as they come; and what Java is given where it computes here, or
+# a gigabyte, Spark's own choice, where it only tells a cluster what to do.
+SPARK_CLUSTER = Needs(fixed=1224 * MB, a_cell=60, vectors=4.0)
+SPARK = Needs(fixed=HEAP_FIXED + 200 * MB, a_cell=HEAP_A_CELL + 60, vectors=HEAP_VECTORS + 4.0)
 NEEDS = {
     "popularity": Needs(fixed=10 * MB, a_cell=40),
     "als": ALS,
@@ -132,8 +137,11 @@ def check_processing(dataset: Dataset, *, free: int | None = None) -> None:
 
 
 def _needs(name: str, config: SectionConfig) -> Needs:
-    if getattr(config, "engine", "") == "irspack":
+    engine = getattr(config, "engine", "")
+    if engine == "irspack":
         return IRSPACK
+    if engine == "spark":
+        return SPARK if is_local() else SPARK_CLUSTER
     return NEEDS.get(name, OTHER)
 
 

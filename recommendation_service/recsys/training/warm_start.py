@@ -48,7 +48,8 @@ def warm_start(
 ) -> WarmStart:
     """A start from the served release, or the reason why there is none.
 
-    Where the recipes differ, or the release cannot be read, als is trained as without a warm start.
+    Where the recipes differ, the release cannot be read, or the engine takes no start, als is trained as
+    without a warm start.
 
     Args:
         models_dir: where releases are kept.
@@ -57,6 +58,8 @@ def warm_start(
         texts: where it would start without; the items it keeps near their texts are kept so from the
             served factors too, for that is part of the objective.
     """
+    if config.engine == "spark":
+        return _cold("the engine spark draws its own start")
     folder = current_release_dir(models_dir)
     if folder is None:
         return WarmStart(None, "als starts at random factors: no release is served yet.")
@@ -92,7 +95,7 @@ def _from(release: Release, dataset: Dataset, config: ALSConfig, texts: Start | 
     says = (
         f"als starts from release {release.version}, {config.warm_iterations} iterations: {new_users:,} of "
         f"{len(users):,} users and {new_items:,} of {len(items):,} startups are new. Its figures are of a "
-        "fit from random factors on the train part."
+        "cold fit on the train part."
     )
     start = Start(item_factors, user_factors, iterations=config.warm_iterations, facts=facts)
     if texts is not None and texts.features is not None:

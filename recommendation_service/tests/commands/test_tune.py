@@ -121,7 +121,7 @@ def test_the_three_stages_on_a_part_of_a_folder_and_on_the_whole_are_two_searche
         (["--stage", "coarse", "--grid", "factors=4,,8"], "--grid factors=4,,8 has an empty value"),
         (["--stage", "coarse", "--set", "colour=red"], "als has no colour to search by; it has engine"),
         (["--stage", "fine", "--set", "factors=-1"], "als.factors is -1; it must be a whole number from 1"),
-        (["--stage", "validate", "--set", "engine=spark"], "als.engine is 'spark'; it must be one of"),
+        (["--stage", "validate", "--set", "engine=flink"], "als.engine is 'flink'; it must be one of"),
         (["--stage", "validate"], "run recsys tune als --stage coarse on the same data first"),
         (["--metric", "speed@10"], "There is no metric 'speed@10'"),
         (["--grid", "alpha=-4"], "als.alpha is -4.0; it must be above zero"),

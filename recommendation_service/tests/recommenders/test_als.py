@@ -15,7 +15,7 @@ from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.engines import implicit_engine, irspack_engine
-from recsys.engines.als_config import ENGINE_NAMES, ALSConfig
+from recsys.engines.als_config import ALSConfig
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError, ConfigError, DataError
@@ -23,6 +23,7 @@ from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.early_stopping import validation_metric
 from recsys.types import History
 
+ENGINES = ("implicit", "irspack")  # a fit by spark takes seconds; see engines/test_spark_engine.py
 WEIGHTS = st.sampled_from([0.0, 0.0, 0.0, -1.0, 0.5, 2.0, 4.5])
 
 
@@ -32,7 +33,7 @@ def dataset_of(weights: np.ndarray) -> Dataset:
     return Dataset(csr_matrix(weights.astype(np.float32)), *ids)
 
 
-@pytest.fixture(params=ENGINE_NAMES)
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -57,7 +58,7 @@ def irspack_gradient(x: np.ndarray, y: np.ndarray, cell: np.ndarray, config: ALS
 GRADIENTS = {"implicit": implicit_gradient, "irspack": irspack_gradient}
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("engine", ENGINES)
 @settings(deadline=None, max_examples=25)
 @given(
     weights=arrays(np.float32, (6, 9), elements=WEIGHTS),
@@ -455,7 +456,7 @@ class TestNormalized:
 
 @settings(deadline=None, max_examples=20)
 @given(weights=arrays(np.float32, (7, 9), elements=WEIGHTS), factors=st.sampled_from([4, 12]))
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_users_folded_in_together_are_those_folded_in_alone(
     weights: np.ndarray, factors: int, engine: str
 ) -> None:

@@ -143,8 +143,9 @@ def test_a_range_that_cannot_be_searched_is_named(
 
 
 def test_an_engine_without_a_part_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"als_search\.coarse has no part for the engine spark; it has imp"):
-        coarse_combinations("als", None, {"engine": "spark"})
+    message = r"als_ratings_search\.coarse has no part for the engine spark; it has imp"
+    with pytest.raises(ConfigError, match=message):
+        coarse_combinations("als_ratings", None, {"engine": "spark"})
 
 
 def test_a_recommender_without_a_section_is_told_so() -> None:
