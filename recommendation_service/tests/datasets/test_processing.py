@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,47 @@ def test_a_manifest_that_does_not_count_is_told(
     assert main(["process", "--output", str(tmp_path), "--list"]) == 1
 
     assert "does not count trainable_users" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not of schema version 1"),
+        ('{"schema_version": 1}', "lacks counts, files"),
+        ({"processed_at": None}, "has processed_at: None, which must be text"),
+        ({"counts": {}}, "does not count trainable_users"),
+    ],
+)
+def test_one_damaged_manifest_leaves_the_others_in_reach(
+    dataset: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    content: str | dict[str, object],
+    told: str,
+) -> None:
+    older, newer = save(dataset, tmp_path), save(dataset, tmp_path, min_user_interactions=2)
+    path = tmp_path / newer / MANIFEST_FILE
+    if isinstance(content, dict):
+        content = json.dumps({**json.loads(path.read_text()), **content})
+    path.write_text(content)
+
+    assert main(["process", "--output", str(tmp_path), "--list"]) == 0
+
+    listed = capsys.readouterr().out
+    assert older in listed
+    assert newer not in listed
+    warned = (
+        rf"data version left out: .*{newer}/{MANIFEST_FILE} .*{told}.*; process the data again, or remove"
+    )
+    assert re.search(warned, caplog.text)
+    caplog.clear()
+    assert load_processed(tmp_path).manifest["version"] == older
+    assert open_dataset(tmp_path).n_users > 0
+    assert len(re.findall(warned, caplog.text)) == 2
+    with pytest.raises(DataError, match=told):
+        load_processed(tmp_path, newer)
 
 
 @pytest.mark.parametrize("name", [CONFIDENCE_FILE, "item_popularity.npy", "explicit_negatives.npz"])
