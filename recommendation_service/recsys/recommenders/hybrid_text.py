@@ -35,7 +35,6 @@ from recsys.recommenders.bpr import (
     positive_pairs,
     shuffled_by_user,
 )
-from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.sampling import NegativePools, shares_of
 from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.recommenders.text_start import MINILM, TFIDF, read_vectors, vector_facts
@@ -139,9 +138,7 @@ class HybridTextRecommender(BPRRecommender):
 
     def _read_texts(self, dataset: Dataset) -> None:
         """(n_items, t) vectors of every startup, of length 1 or, without a text, 0."""
-        if self.config.vectors == TFIDF and dataset.catalogue is not None:
-            self.text_model, _ = fit_catalogue_text(dataset, ContentConfig.default())
-        made = read_vectors(dataset, self.config.vectors)
+        made, self.text_model = read_vectors(dataset, self.config.vectors)
         texts, has_text = made.aligned(dataset.all_items)
         lengths = np.linalg.norm(texts, axis=1, keepdims=True)
         self._texts = texts / np.maximum(lengths, 1e-12)

@@ -14,11 +14,14 @@ from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.features.text import TextModel
+from recsys.recommenders import text_start
+from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.hybrid_text import Adam, HybridTextConfig, HybridTextRecommender
 from recsys.recommenders.hybrid_text_kernel import run_block
 from recsys.recommenders.sampling import NegativePools, shares_of
 from recsys.training.choosing import choose_on_validation
-from recsys.types import Float64Array, History
+from recsys.types import Float32Array, Float64Array, History
 
 SMALL = {"factors": 2, "epochs": 40, "n_popular": 0, "regularization": 0.05}
 
@@ -98,6 +101,23 @@ def test_startups_created_later_are_placed_and_served_from_a_release(
     assert facts["texts"]["share_covered"] == 1.0
     assert len(facts["texts"]["version"]) == 12
     assert {"own_loss", "text_loss", "loss"} <= set(facts["learning_curve"][-1])
+
+
+def test_its_texts_are_read_by_one_model_fitted_once(
+    two_circles: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(dataset: Dataset, config: ContentConfig) -> tuple[TextModel, Float32Array]:
+        made.append(fit_catalogue_text(dataset, config))
+        return made[-1]
+
+    monkeypatch.setattr(text_start, "fit_catalogue_text", counted)
+
+    hybrid = fitted(two_circles, epochs=1)
+
+    ((model, _),) = made
+    assert hybrid.text_model is model
 
 
 def test_the_fewer_likes_the_more_of_the_text(two_circles: Dataset) -> None:
