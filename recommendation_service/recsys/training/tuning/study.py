@@ -31,6 +31,7 @@ from recsys.experiments.trials import (
     as_text,
     check_writable,
     read_trials,
+    varied,
 )
 from recsys.memory import free_bytes
 from recsys.progress import ignore_progress
@@ -293,7 +294,8 @@ class _Run:
 
     def __init__(self, study: Study, stage: str, total: int) -> None:
         self._study, self.stage, self.total = study, stage, total
-        self.n_made = 0
+        self.n_made = self._n_begun = 0
+        self._compared: list[TrialRow] = []  # a try is told by the parameters in which these differ
         self._looks: dict[str, list[tuple[int, float]]] = {}
 
     def make(
@@ -315,6 +317,7 @@ class _Run:
         if not kinds:
             return
         check_writable(study.folder)
+        self._compared = [*study.rows(), *(self._row(Job(kind, study.seeds[0])) for kind in kinds)]
         coming = iter(jobs)
 
         def next_job() -> Job | None:
@@ -332,7 +335,7 @@ class _Run:
             append_trial(study.folder, row)
             self.n_made += 1
             if row.status in (FAILED, DIED):
-                logger.warning("try failed %s: %s", _shown(job), row.error)
+                logger.warning("try failed %s: %s", self._shown(job), row.error)
             on_row(job, row)
 
         n_jobs = allowed_jobs(
@@ -345,14 +348,18 @@ class _Run:
             run_jobs(study.recommender, study.validation, next_job, n_jobs=n_jobs, on_look=look, on_end=end)
         except KeyboardInterrupt as stop:
             log = study.folder / TRIALS_FILE
-            stop.add_note(f"{self.n_made} tries of this run are in {log}; the same command goes on there.")
+            stop.add_note(f"Tries of this run in {log}: {self.n_made}; the same command goes on there.")
             raise
 
     def _tell(self, job: Job) -> None:
-        stage = f"{self.stage}: try {min(self.n_made + 1, self.total)} of {self.total}, {_shown(job)}"
+        self._n_begun += 1
+        self._compared.append(self._row(job))
+        stage = f"{self.stage}: try {min(self._n_begun, self.total)} of {self.total}, {self._shown(job)}"
         self._study.progress(ProgressReport(stage, self.n_made / max(self.total, 1)))
 
+    def _row(self, job: Job) -> TrialRow:
+        return self._study._row_of(job, self.stage)
 
-def _shown(job: Job) -> str:
-    names = [name for name, value in job.parameters.items() if isinstance(value, int | float)]
-    return f"{describe(job.parameters, names)} seed={job.seed}"
+    def _shown(self, job: Job) -> str:
+        told = describe(job.parameters, varied(self._compared))
+        return f"{told} seed={job.seed}".lstrip()
