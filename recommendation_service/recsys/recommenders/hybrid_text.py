@@ -23,6 +23,7 @@ from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.errors import ArtifactError, DataError
 from recsys.features.item_vectors import FORMS
+from recsys.features.projection import check_they_differ
 from recsys.features.text import TextModel
 from recsys.recommenders.base import load_array
 from recsys.recommenders.bpr import (
@@ -142,6 +143,7 @@ class HybridTextRecommender(BPRRecommender):
         texts, has_text = made.aligned(dataset.all_items)
         lengths = np.linalg.norm(texts, axis=1, keepdims=True)
         self._texts = texts / np.maximum(lengths, 1e-12)
+        check_they_differ(self._texts[has_text])
         self._text_facts = {**vector_facts(made, has_text.mean()), "dimensions": texts.shape[1]}
 
     def _run_epochs(self, cells: csr_matrix, progress: ProgressCallback) -> Iterator[dict[str, float]]:

@@ -148,6 +148,20 @@ def test_vectors_may_come_from_a_file(two_circles: Dataset, tmp_path: Path) -> N
     assert hybrid.save(tmp_path)["texts"]["vectors"] == "v.npy"
 
 
+@pytest.mark.parametrize(
+    "vectors", [np.zeros((18, 3)), np.ones((18, 3)), np.outer(np.arange(1, 19), np.ones(3))]
+)
+def test_vectors_that_tell_no_item_from_another_are_refused(
+    two_circles: Dataset, tmp_path: Path, vectors: Float64Array
+) -> None:
+    """As of a text start: it would have learned nothing from them, and said nothing."""
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.ids.txt").write_text("\n".join(two_circles.all_items.ids), encoding="utf-8")
+
+    with pytest.raises(DataError, match="The vectors of 18 items are all alike"):
+        fitted(two_circles, vectors=str(tmp_path / "v.npy"))
+
+
 def test_its_epochs_are_chosen_on_a_validation_part(two_circles: Dataset) -> None:
     overrides = {"hybrid_text": {**SMALL, "check_every": 2, "patience": 2}}
 
