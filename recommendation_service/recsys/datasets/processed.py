@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -149,8 +150,25 @@ def version_of(dataset: Dataset, config: SectionConfig, counts: Float64Array | N
 def save_processed(
     processed: ProcessedData, root: Path, version: str, *, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write `root/version`; returns its manifest: the facts, counts, and each file's bytes and sha256."""
-    with Staging(root / version) as staging:
+    """Write `root/version`; returns its manifest: the facts, counts, and each file's bytes and sha256.
+
+    Raises:
+        DataError: it cannot be written; a version that was there is as it was.
+    """
+    folder = root / version
+    try:
+        return _write(processed, folder, version, facts)
+    except OSError as error:
+        with suppress(OSError):
+            folder.rmdir()  # where it was made in vain
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror or error}); free space or mend the permissions, "
+            "or name another folder with --output."
+        ) from error
+
+
+def _write(processed: ProcessedData, folder: Path, version: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    with Staging(folder) as staging:
         _write_segment(processed.trainable, staging, "")
         _write_segment(processed.cold, staging, COLD)
         save_npz(staging.path(BINARY_FILE), processed.binary, compressed=False)

@@ -306,9 +306,7 @@ class _Training:
             for name in sorted(set(self._served) - set(release.recommenders))
         ]
         for one in trained:
-            _log_experiment(
-                self._logs_dir,
-                self._dataset,
+            self._log_experiment(
                 {
                     "recommender": one.recommender.name,
                     "release": release.version,
@@ -332,9 +330,7 @@ class _Training:
         for fault in self._verdict.faults:
             logger.warning("refused: %s", fault)
         for name, measured in self._measured.items():
-            _log_experiment(
-                self._logs_dir,
-                self._dataset,
+            self._log_experiment(
                 {
                     "recommender": name,
                     "release": "",
@@ -351,6 +347,14 @@ class _Training:
         return TrainingResult(
             version, self._evaluations, tuple(self._warnings), seconds, self._verdict, self._curves
         )
+
+    def _log_experiment(self, facts: Mapping[str, Any]) -> None:
+        """A line of the log; a warning where it cannot be written, for the run itself is done."""
+        try:
+            append_experiment(self._logs_dir, {**facts, "dataset": self._dataset.content_hash[:12]})
+        except ArtifactError as error:
+            if str(error) not in self._warnings:
+                self._warnings.append(str(error))
 
     def _tell_learned(self) -> None:
         self._on_learned(self._evaluations, self._curves)
@@ -418,7 +422,3 @@ def _choose(
     except DataError as error:
         warnings.append(f"Epochs and blend are as configured, not chosen on a validation part: {error}")
         return Choices()
-
-
-def _log_experiment(logs_dir: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
-    append_experiment(logs_dir, {**facts, "dataset": dataset.content_hash[:12]})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +296,23 @@ def test_a_failed_writing_leaves_the_version_as_it_was(
         save(dataset, tmp_path)
 
     assert {path.name: path.read_bytes() for path in (tmp_path / version).iterdir()} == before
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(
+    dataset: Dataset, tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    version = save(dataset, tmp_path)
+    other = process_dataset(dataset, config(min_user_interactions=2))
+
+    for name in (version, "new"):
+        with (
+            full_disk(),
+            pytest.raises(DataError, match=rf"{tmp_path}/{name} cannot be written .*free space"),
+        ):
+            save_processed(other, tmp_path, name, facts={})
+
+    assert [path.name for path in tmp_path.iterdir()] == [version]
+    assert_same(load_processed(tmp_path), process_dataset(dataset, config()))
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ def test_every_run_is_a_line_of_the_experiments_log(
     assert {line["release"] for line in lines} == {result.version}
 
 
+def test_a_run_that_cannot_be_recorded_is_published_with_a_warning(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    (tmp_path / "logs" / "experiments.jsonl").mkdir(parents=True)
+
+    result = train()
+
+    (warning,) = [warning for warning in result.warnings if "not recorded" in warning]
+    assert "experiments.jsonl cannot be written (Is a directory)" in warning
+    assert open_current(tmp_path / "models").version == result.version
+
+
 def test_progress_rises_to_one_and_names_the_stages(train: Callable[..., TrainingResult]) -> None:
     reports: list[ProgressReport] = []
 
