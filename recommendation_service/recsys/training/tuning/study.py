@@ -276,6 +276,7 @@ class Study:
         ]
         run.total += len(new)
         run.make(new)
+        run.end()
 
     def _check_any_done(self, stage: str, rows: Sequence[TrialRow]) -> None:
         if any(row.status in (DONE, PRUNED) for row in rows):
@@ -295,6 +296,7 @@ class _Run:
     def __init__(self, study: Study, stage: str, total: int) -> None:
         self._study, self.stage, self.total = study, stage, total
         self.n_made = self._n_begun = 0
+        self._fraction = 0.0
         self._compared: list[TrialRow] = []  # a try is told by the parameters in which these differ
         self._looks: dict[str, list[tuple[int, float]]] = {}
 
@@ -355,7 +357,16 @@ class _Run:
         self._n_begun += 1
         self._compared.append(self._row(job))
         stage = f"{self.stage}: try {min(self._n_begun, self.total)} of {self.total}, {self._shown(job)}"
-        self._study.progress(ProgressReport(stage, self.n_made / max(self.total, 1)))
+        self._report(stage, self.n_made / max(self.total, 1))
+
+    def end(self) -> None:
+        """Tell that it is done."""
+        self._report(f"{self.stage}: done", 1.0)
+
+    def _report(self, stage: str, fraction: float) -> None:
+        """Never less than before, though the tries with other seeds come on top of the total."""
+        self._fraction = max(self._fraction, fraction)
+        self._study.progress(ProgressReport(stage, self._fraction))
 
     def _row(self, job: Job) -> TrialRow:
         return self._study._row_of(job, self.stage)

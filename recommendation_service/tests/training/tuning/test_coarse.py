@@ -38,6 +38,9 @@ def test_every_combination_is_a_row_and_the_best_of_each_size_has_three_seeds(
     assert {row.seed for row in rows} == {SEED, SEED + 1, SEED + 2}
     assert result.choice.best.size in finalists
     assert all(len(candidate.rows) == 3 for candidate in result.choice.candidates)
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert (reports[-1].stage, fractions[-1]) == ("coarse: done", 1.0)
     first_told = [report.stage for report in reports[:4]]
     assert sorted(first_told) == [
         f"coarse: try {n} of 4, factors={factors} regularization={regularization:g} seed={SEED}"
