@@ -16,7 +16,7 @@ from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines.checkpoints import FOLDER as CHECKPOINTS
 from recsys.engines.checkpoints import Checkpoints
-from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.errors import ArtifactError, ConfigError, DataError, interrupt_in
 from recsys.evaluation.evaluate import Evaluation
 from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
@@ -187,10 +187,13 @@ class _Training:
         """Through all of them, or as far as the gate lets it; what is killed goes on from its checkpoints."""
         try:
             result = self._run(on_switch)
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, SystemError) as error:
+            stop = interrupt_in(error)
+            if stop is None:
+                raise
             if self._checkpoints.how_to_go_on:
                 stop.add_note(self._checkpoints.how_to_go_on)
-            raise
+            raise stop from None
         self._checkpoints.clear()
         return result
 

@@ -305,11 +305,14 @@ def test_iterations_are_chosen_for_the_start_that_will_be_used(
     assert curves[0][0] != curves[1][0]
 
 
+@pytest.mark.parametrize("while_a_kernel_is_loaded", [False, True])
 def test_ctrl_c_keeps_a_checkpoint_says_how_to_go_on_and_the_next_training_does(
-    train: Callable[..., TrainingResult], tmp_path: Path
+    train: Callable[..., TrainingResult], tmp_path: Path, while_a_kernel_is_loaded: bool
 ) -> None:
     def stop(report: ProgressReport) -> None:
         if report.stage == "fitting als" and report.facts.get("iteration") == 4:
+            if while_a_kernel_is_loaded:  # numba's way
+                raise SystemError from KeyboardInterrupt()
             raise KeyboardInterrupt
 
     plan = {
