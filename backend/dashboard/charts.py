@@ -21,6 +21,11 @@ class Series:
     high: Sequence[Value] = ()
 
     @property
+    def is_titled_by_its_unit(self) -> bool:
+        """The title says the unit, as "NDCG@10 by release" does: beside it, it would stand twice."""
+        return self.title.startswith(f"{self.unit} ")
+
+    @property
     def data(self) -> dict[str, Any]:
         """What `charts.js` reads of it."""
         interval = {"low": list(self.low), "high": list(self.high)} if self.low else {}
@@ -67,6 +72,11 @@ class Chart:
         if self.may_be_zero:
             return all(value is None for series in self.series for value in series.values)
         return not any(value for series in self.series for value in series.values)
+
+    @property
+    def is_titled_by_its_unit(self) -> bool:
+        """The title says the unit, as "NDCG@10 by release" does: beside it, it would stand twice."""
+        return self.title.startswith(f"{self.unit} ")
 
     @property
     def data(self) -> dict[str, Any]:

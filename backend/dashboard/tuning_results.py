@@ -34,8 +34,8 @@ class Try:
 class Search:
     """The latest search of a recommender: its best tries first, and what was made of them.
 
-    `test` is what validate read on the test part: NDCG@10 and Recall@10 with their intervals;
-    `read_before` how often that part had been read by then.
+    `test` is what validate read on the test part: (name, interval, popularity's interval or None) of
+    NDCG@10 and Recall@10; `read_before` how often that part had been read by then.
     """
 
     recommender: str
@@ -44,7 +44,7 @@ class Search:
     n_done: int
     n_stopped: int
     tries: Sequence[Try]
-    test: dict[str, Any]
+    test: Sequence[tuple[str, Any, Any]]
     read_before: int
     next_command: str
 
@@ -83,7 +83,8 @@ def _search(rows: Sequence[TrialRow], tuned: dict[str, dict[str, Any]]) -> Searc
     tries = [Try(row, describe(row.parameters, shown), _is_chosen(row, entry)) for row in done]
     listed = tries[:TRIES_SHOWN]
     listed += [one for one in tries[TRIES_SHOWN:] if one.is_chosen][:1] if not _any_chosen(listed) else []
-    command = f"recsys tune {first.model} --stage {_next_stage(rows)}" if not entry else ""
+    test = _mapping(entry.get("test"))
+    figures, popular = _mapping(test.get("metrics")), _mapping(test.get("popularity"))
     return Search(
         first.model,
         first.data_version,
@@ -91,10 +92,15 @@ def _search(rows: Sequence[TrialRow], tuned: dict[str, dict[str, Any]]) -> Searc
         len(done),
         len(rows) - len(done),
         listed,
-        entry.get("test", {}).get("metrics", {}),
-        entry.get("test", {}).get("read_before", 0),
-        command,
+        [(name, figure, popular.get(name)) for name, figure in figures.items()],
+        test.get("read_before", 0),
+        "" if figures else f"recsys tune {first.model} --stage {_next_stage(rows)}",
     )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """What a hand may have changed in the file, or nothing."""
+    return value if isinstance(value, dict) else {}
 
 
 def _is_chosen(row: TrialRow, entry: dict[str, Any]) -> bool:
@@ -119,8 +125,8 @@ def _chart(of_search: dict[str, list[TrialRow]]) -> Chart:
     longest = max(map(len, lines.values()), default=0)
     return Chart(
         id="ndcg-by-try",
-        title="NDCG@10 by try",
-        unit="NDCG@10 on the validation part",
+        title="NDCG@10 on validation by try",
+        unit="NDCG@10 on validation",
         definition="Every try of each recommender's latest search in the order made, coarse before fine. "
         "Measured on a part of the data that the try did not learn from; a gap was stopped early or failed.",
         labels=[str(number) for number in range(1, longest + 1)],

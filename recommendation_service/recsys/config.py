@@ -8,12 +8,19 @@ import math
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from recsys.errors import ConfigError
 from recsys.paths import config_file
 
-C = TypeVar("C", bound="SectionConfig")
+ACCEPTED: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    tuple: "a list",
+    collections.abc.Mapping: "a mapping of name -> value",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,24 +131,41 @@ def parse_overrides(assignments: list[str]) -> dict[str, dict[str, object]]:
 
 def _convert(section: str, name: str, value: object, hint: Any) -> object:
     """A YAML value or a command line's string as the type of the field."""
+
+    def refused(accepted: str) -> ConfigError:
+        found = "has no value" if value is None else f"is {value!r}"
+        return ConfigError(f"{section}.{name} {found}; it must be {accepted}.")
+
     accepts_none = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
-    if value is None or (accepts_none and value == "none"):
-        if accepts_none:
-            return None
-        raise ConfigError(f"{section}.{name} has no value; it must be a {hint.__name__}.")
-    if get_origin(hint) in (tuple, collections.abc.Mapping):
-        return tuple(value) if get_origin(hint) is tuple and isinstance(value, list | tuple) else value
+    if accepts_none and (value is None or value == "none"):
+        return None
     kind = next(t for t in get_args(hint) if t is not type(None)) if accepts_none else hint
+    accepted = _words_of(kind)
+    if value is None:
+        raise refused(accepted)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise refused(accepted)
+        return tuple(value)
+    if get_origin(kind) is collections.abc.Mapping:
+        if not isinstance(value, Mapping):
+            raise refused(accepted)
+        return value
     if kind is bool:
         if str(value).lower() not in ("true", "false"):
-            raise ConfigError(f"{section}.{name} is {value!r}; it must be true or false.")
+            raise refused(accepted)
         return str(value).lower() == "true"
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
-        raise ConfigError(f"{section}.{name} is {value!r}; it must be a {kind.__name__}.")
+        raise refused(accepted)
     try:
         converted: object = kind(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{section}.{name} is {value!r}; it must be a {kind.__name__}.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise refused(accepted) from None
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise ConfigError(f"{section}.{name} is {value!r}; it must be a finite number.")
+        raise refused("a finite number")
     return converted
+
+
+def _words_of(kind: Any) -> str:
+    """What a field accepts, as a person would say it."""
+    return ACCEPTED.get(get_origin(kind) or kind, str(kind))

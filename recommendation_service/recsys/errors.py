@@ -56,3 +56,14 @@ class UnavailableError(RecsysError):
     """Nothing can answer now; trying again later may."""
 
     code = "unavailable"
+
+
+def interrupt_in(error: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C that an error is or was made from, if it was.
+
+    numba makes a SystemError of one that comes while it compiles or loads a kernel.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from recsys.config import parse_assignments, read_config
+from recsys.config import SectionConfig, parse_assignments, read_config
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
+from recsys.recommenders.feature_als import FeatureALSConfig
 from recsys.recommenders.popularity import PopularityConfig
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
@@ -44,6 +47,57 @@ def test_a_command_lines_strings_become_numbers() -> None:
 def test_a_wrong_assignment_says_what_is_accepted(assignments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ALSConfig.default(**parse_assignments(assignments))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"factors": "many"}, "als.factors is 'many'; it must be a whole number."),
+        ({"factors": 64.0}, "als.factors is 64.0; it must be a whole number."),
+        ({"factors": None}, "als.factors has no value; it must be a whole number."),
+        ({"alpha": [4]}, "als.alpha is [4]; it must be a number."),
+        ({"alpha": True}, "als.alpha is True; it must be a number."),
+        ({"alpha": 10**400}, "it must be a number."),
+        ({"engine": None}, "als.engine has no value; it must be text."),
+        ({"use_gpu": "perhaps"}, "als.use_gpu is 'perhaps'; it must be true or false."),
+        ({"use_gpu": None}, "als.use_gpu has no value; it must be true or false."),
+    ],
+)
+def test_a_wrong_type_is_told_in_words(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ALSConfig.default(**values)
+
+    assert str(refused.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (TrainingPlan, {"recommenders": "als"}, "training.recommenders is 'als'; it must be a list."),
+        (TrainingPlan, {"recommenders": None}, "training.recommenders has no value; it must be a list."),
+        (TrainingPlan, {"overrides": 3}, "overrides is 3; it must be a mapping of name -> value."),
+        (FeatureALSConfig, {"max_norm": "long"}, "feature_als.max_norm is 'long'; it must be a number."),
+        (FeatureALSConfig, {"user_columns": None}, "has no value; it must be a mapping of name -> value."),
+    ],
+)
+def test_a_list_a_mapping_and_what_may_be_none_are_told_in_words(
+    config: type[SectionConfig], values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.default(**values)
+
+    assert str(refused.value).endswith(message)
+
+
+@pytest.mark.parametrize("value", [None, 3])
+def test_a_type_nobody_has_words_for_is_refused_like_any_other(value: object) -> None:
+    @dataclass(frozen=True)
+    class Odd(SectionConfig):
+        section: ClassVar[str] = "odd"
+        size: int | str
+
+    with pytest.raises(ConfigError, match=r"odd.size (is 3|has no value); it must be int \| str"):
+        Odd.from_mapping({"size": value})
 
 
 def test_a_missing_value_blames_the_file_only_when_it_comes_from_there(

@@ -54,6 +54,17 @@ def test_what_searches_have_tried_is_on_the_models_page(operator: Page, axe: Che
     axe(operator)
 
 
+def test_on_a_desktop_no_figure_of_the_models_page_is_out_of_sight(operator: Page) -> None:
+    operator.goto("/admin/models/")
+    operator.wait_for_load_state("networkidle")
+
+    tables = operator.get_by_role("region", name=re.compile("^Table of ")).all()
+    assert len(tables) >= 4
+    for table in tables:
+        name, hidden = table.evaluate("box => [box.ariaLabel, box.scrollWidth - box.clientWidth]")
+        assert hidden <= 0, name
+
+
 @pytest.mark.timeout(600)
 def test_retrain_watch_it_to_its_end_see_the_release_and_roll_back(
     operator: Page, system: Site, axe: Check

@@ -41,6 +41,15 @@ def test_it_has_title_unit_definition_data_and_table() -> None:
     assert cells == ["1,234", "-", "0", "5"]  # what was not measured is no zero
 
 
+def test_a_unit_the_title_begins_with_does_not_stand_twice() -> None:
+    html = rendered(chart(title="NDCG@10 by release", unit="NDCG@10", summary="Three releases."))
+
+    assert "dash-unit" not in html
+    assert 'aria-label="NDCG@10 by release. Three releases.' in html
+    assert '"yTitle": "NDCG@10"' in html
+    assert '<span class="dash-unit">answers an hour</span>' in rendered(chart(title="answers"))
+
+
 def test_names_from_outside_cannot_end_the_script() -> None:
     html = rendered(chart(series=[Series("</script><b>", [1, 2])]))
 

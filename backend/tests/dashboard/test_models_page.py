@@ -89,7 +89,7 @@ def test_every_release_has_a_row_with_its_figures_and_the_best_marked(
         for cell in row.cells:
             stored = manifest["recommenders"][cell.name]["metrics"]["metrics"]["ndcg@10"]
             assert cell.measured.ndcg == Interval(stored["mean"], stored["low"], stored["high"])
-            assert f"{stored['low']:.4f} to {stored['high']:.4f}" in response.content.decode()
+            assert f"{stored['low']:.4f} to&nbsp;{stored['high']:.4f}" in response.content.decode()
         ndcg[row.release.version] = manifest["recommenders"]["als"]["metrics"]["metrics"]["ndcg@10"]["mean"]
     best = {row.release.version for row in rows if row.cells[1].is_best}
     assert best == {max(ndcg, key=ndcg.__getitem__)}

@@ -342,7 +342,7 @@ def test_a_finished_one_shows_what_it_measured_learned_and_was_judged(viewer: Cl
     html = response.content.decode()
     for text in ("als is worse than the served recipe", "not to be served", "two_tower is not served yet"):
         assert text in html
-    for text in ("0.2000 to 0.3000", "80 of 90", "1,234", "als factors"):
+    for text in ("0.2000 to&nbsp;0.3000", "80 of 90", "1,234", "als factors"):
         assert text in html
 
 

@@ -53,7 +53,8 @@ def test_the_best_tries_come_first_with_the_chosen_one_marked(
     append_trial(experiments, row(99, None, stage="fine"))
     append_trial(experiments, row(77, 0.9, stage="compare"))
     figure = {"mean": 0.2467, "low": 0.242, "high": 0.2517}
-    entry = {"parameters": {"factors": 2, "alpha": 10.0}, "test": {"metrics": {"ndcg@10": figure}}}
+    test = {"metrics": {"ndcg@10": figure}, "popularity": {"ndcg@10": {**figure, "mean": 0.1107}}}
+    entry = {"parameters": {"factors": 2, "alpha": 10.0}, "test": test}
     save_tuned(experiments, "als", VERSION, entry)
 
     response = admin_client.get(reverse("dashboard:models"))
@@ -68,7 +69,7 @@ def test_the_best_tries_come_first_with_the_chosen_one_marked(
     chart = response.context["tries_chart"]
     assert chart.series[0].values == [*(factors / 100 for factors in range(1, 15)), None]
     text = response.content.decode()
-    assert "ndcg@10 0.2467 (0.2420 to 0.2517)" in text
+    assert "ndcg@10 0.2467 (0.2420 to 0.2517; popularity 0.1107)." in text
     assert text.count("★ chosen</span> factors=2") == 1
     assert 'data-chart="ndcg-by-try-data"' in text
 
@@ -80,8 +81,8 @@ def test_a_search_that_is_not_at_its_end_says_what_to_type(admin_client: Client,
 
     text = text_of(admin_client)
 
-    assert "Not tested yet. In a shell: recsys tune als --stage fine." in text
-    assert "Not tested yet. In a shell: recsys tune bpr --stage validate." in text
+    for command in ("recsys tune als --stage fine", "recsys tune bpr --stage validate"):
+        assert f'Not tested yet. In a shell: <code class="tool-time">{command}</code>.' in text
 
 
 def test_a_look_at_the_test_part_that_was_not_the_first_is_told(
@@ -96,6 +97,19 @@ def test_a_look_at_the_test_part_that_was_not_the_first_is_told(
         test = {"metrics": {"ndcg@10": figure}, "read_before": read_before}
         save_tuned(experiments, "als", VERSION, {"parameters": {"factors": 8}, "test": test})
         assert told in text_of(admin_client)
+
+
+@pytest.mark.parametrize("test", [None, "once", {"metrics": ["ndcg@10"]}, {"metrics": {}, "popularity": 1}])
+def test_a_choice_without_a_whole_test_is_shown_as_not_tested(
+    admin_client: Client, experiments: Path, test: object
+) -> None:
+    append_trial(experiments, row(8, 0.1))
+    save_tuned(experiments, "als", VERSION, {"parameters": {"factors": 8}, "test": test})
+
+    text = text_of(admin_client)
+
+    assert "★ chosen</span> factors=8" in text
+    assert "Not tested yet." in text
 
 
 def test_a_try_made_again_counts_once(admin_client: Client, experiments: Path) -> None:

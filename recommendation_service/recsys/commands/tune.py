@@ -162,8 +162,14 @@ def _run_stage(options: argparse.Namespace) -> None:
         else:
             result = study.fine(options.trials)
     print(report_search(result))
-    for path in plot_search(study.folder, result.rows, result.choice):
-        print(f"plot: {path}")
+    try:
+        for path in plot_search(study.folder, result.rows, result.choice):
+            print(f"plot: {path}")
+    except OSError as error:  # the tries and the choice are in the log
+        sys.stderr.write(
+            f"Warning: no plot could be written to {study.folder} ({error.strerror or error}); free space "
+            "and run the same command again: it draws from the log.\n"
+        )
 
 
 def _read_values(assignments: list[str]) -> dict[str, list[object]]:

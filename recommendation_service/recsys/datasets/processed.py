@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -30,6 +32,8 @@ from recsys.datasets.user_items import Dataset, cells_where, read_matrix
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array
 
+logger = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 1
 LATEST = "latest"
 MANIFEST_FILE = "processed.json"
@@ -44,7 +48,7 @@ USER_MAPPING_FILE = "user_mapping.json"
 COLD = "cold_"
 OPTIONAL_FILES = (TIMES_FILE, COLD + TIMES_FILE, CATALOGUE_FILE, USERS_FILE)
 VERSION_LENGTH = 12
-MEND = "process the data again"
+MEND = "process the data again, or remove that version's folder"
 COUNTS = (
     *("trainable_users", "cold_users", "items", "train_cells", "train_positives", "test_positives"),
     *("cold_train_cells", "cold_test_positives", "explicit_negatives", "implicit_negatives"),
@@ -146,8 +150,25 @@ def version_of(dataset: Dataset, config: SectionConfig, counts: Float64Array | N
 def save_processed(
     processed: ProcessedData, root: Path, version: str, *, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write `root/version`; returns its manifest: the facts, counts, and each file's bytes and sha256."""
-    with Staging(root / version) as staging:
+    """Write `root/version`; returns its manifest: the facts, counts, and each file's bytes and sha256.
+
+    Raises:
+        DataError: it cannot be written; a version that was there is as it was.
+    """
+    folder = root / version
+    try:
+        return _write(processed, folder, version, facts)
+    except OSError as error:
+        with suppress(OSError):
+            folder.rmdir()  # where it was made in vain
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror or error}); free space or mend the permissions, "
+            "or name another folder with --output."
+        ) from error
+
+
+def _write(processed: ProcessedData, folder: Path, version: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    with Staging(folder) as staging:
         _write_segment(processed.trainable, staging, "")
         _write_segment(processed.cold, staging, COLD)
         save_npz(staging.path(BINARY_FILE), processed.binary, compressed=False)
@@ -179,13 +200,14 @@ def save_processed(
 
 
 def list_processed(root: Path) -> list[dict[str, Any]]:
-    """The manifests of the versions in a folder, the newest first.
+    """The manifests of the versions in a folder that can be read, the newest first.
+
+    One that is damaged is left out, and a warning names it.
 
     Raises:
-        DataError: one of them is damaged.
+        DataError: there are versions, and none can be read.
     """
-    manifests = [_read_manifest(path) for path in root.glob(f"*/{MANIFEST_FILE}")]
-    return sorted(manifests, key=lambda one: str(one["processed_at"]), reverse=True)
+    return [manifest for _, manifest in _readable_versions(root)]
 
 
 def load_processed(root: Path, version: str = LATEST) -> ProcessedData:
@@ -193,26 +215,43 @@ def load_processed(root: Path, version: str = LATEST) -> ProcessedData:
 
     Args:
         root: the folder of the versions.
-        version: its hash, or "latest".
+        version: its hash, or "latest": the newest whose manifest can be read; a warning names the others.
 
     Raises:
         DataError: that version is not there (the message names those that are), or a file is damaged.
     """
     if version == LATEST:
-        there = list_processed(root)
+        there = _readable_versions(root)
         if not there:
             raise DataError(f"{root} holds no processed data; make some with `recsys process`.")
-        version = there[0]["version"]
-    folder = root / version
-    if not (folder / MANIFEST_FILE).is_file():
-        names = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))
-        raise DataError(
-            f"{root} has no data version {version!r}; it has {', '.join(names) or 'none'}. "
-            "Name one of them, or latest, or make it with `recsys process`."
-        )
-    manifest = _read_manifest(folder / MANIFEST_FILE)
+        folder, manifest = there[0]
+    else:
+        folder = root / version
+        if not (folder / MANIFEST_FILE).is_file():
+            names = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST_FILE}"))
+            raise DataError(
+                f"{root} has no data version {version!r}; it has {', '.join(names) or 'none'}. "
+                "Name one of them, or latest, or make it with `recsys process`."
+            )
+        manifest = _read_manifest(folder / MANIFEST_FILE)
     check_files(folder, manifest["files"])
     return _read(folder, manifest)
+
+
+def _readable_versions(root: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Folder and manifest of each version, the newest first, without those `list_processed` leaves out."""
+    versions: list[tuple[Path, dict[str, Any]]] = []
+    damaged: list[DataError] = []
+    for path in sorted(root.glob(f"*/{MANIFEST_FILE}")):
+        try:
+            versions.append((path.parent, _read_manifest(path)))
+        except DataError as error:
+            damaged.append(error)
+    if damaged and not versions:
+        raise damaged[0]
+    for one in damaged:
+        logger.warning("data version left out: %s", one)
+    return sorted(versions, key=lambda one: str(one[1]["processed_at"]), reverse=True)
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> ProcessedData:
@@ -300,11 +339,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not JSON ({error}); {MEND}.") from error
-    needed = {"version", "processed_at", "split", "popularity_of", "counts", "files"}
+    texts = ("version", "processed_at", "split", "popularity_of")
+    needed = {*texts, "counts", "files"}
     if not isinstance(manifest, dict) or manifest.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"{path} is not of schema version {SCHEMA_VERSION}; {MEND}.")
     if needed - set(manifest):
         raise DataError(f"{path} lacks {', '.join(sorted(needed - set(manifest)))}; {MEND}.")
+    no_text = [name for name in texts if not isinstance(manifest[name], str)]
+    if no_text:
+        raise DataError(f"{path} has {no_text[0]}: {manifest[no_text[0]]!r}, which must be text; {MEND}.")
     counts = manifest["counts"]
     if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in COUNTS):
         raise DataError(f"{path} does not count {', '.join(COUNTS)} in whole numbers; {MEND}.")

@@ -28,5 +28,6 @@ def append_experiment(logs_dir: Path, record: Mapping[str, Any]) -> None:
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror or error}), so the run is not recorded; what was "
-            "published before it stays served. Mend the permissions or name another folder of logs."
+            "published is served all the same. Free space, mend the permissions or name "
+            "another folder of logs."
         ) from error

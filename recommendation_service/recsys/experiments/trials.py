@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from recsys.datasets.user_items import Dataset
@@ -24,6 +25,7 @@ from recsys.errors import ArtifactError
 logger = logging.getLogger(__name__)
 
 TRIALS_FILE = "cf_experiments.csv"
+ROOM = 64 * 1024  # bytes that must be free; a row, and what is chosen in the end, take less
 COLUMNS = (
     "at",
     "model",
@@ -105,10 +107,11 @@ def check_writable(folder: Path) -> None:
     """Refuse a folder that could not take a row, before there is one to lose.
 
     Raises:
-        ArtifactError: the file cannot be written.
+        ArtifactError: the file cannot be written, or the disk is full.
     """
-    with _opened(folder):
-        pass
+    with _opened(folder), TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(ROOM))
+        probe.flush()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Float32Array
 
 FORMS = (".npy", ".pt")
+LARGEST = 1e15  # squares of it can be summed over any length in a float32
 ID_KEYS = ("product_ids", "ids")
 UNREADABLE_PT = (*UNREADABLE_NUMPY, pickle.UnpicklingError, AssertionError)  # what torch.load raises
 
@@ -74,13 +75,14 @@ def load_item_vectors(path: Path) -> ItemVectors:
 
     Raises:
         ConfigError: the name ends in neither .npy nor .pt.
-        DataError: the file or its ids are missing, damaged, of another length or type, not finite, or
-            an id comes twice.
+        DataError: the file or its ids are missing, damaged, of another length or type, not finite or
+            beyond 1e15, or an id comes twice.
     """
     if path.suffix not in FORMS:
         raise ConfigError(f"{path} is no file of vectors by its name; give {' or '.join(FORMS)}.")
     if not path.is_file():
-        raise DataError(f"{path} does not exist; name a file of item vectors ({' or '.join(FORMS)}).")
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {found}; name a file of item vectors ({' or '.join(FORMS)}).")
     if path.suffix == ".npy":
         vectors, ids_file = _read_npy(path), _find_ids(path)
         ids = _read_ids(ids_file)
@@ -182,6 +184,11 @@ def _check_vectors(path: Path, vectors: NDArray[Any]) -> Float32Array:
     if not is_finite.all():
         row = int(np.flatnonzero(~is_finite)[0])
         raise DataError(f"{path} holds a value that is not finite, in row {row}; make that vector again.")
+    if (largest := float(np.abs(single).max())) > LARGEST:
+        raise DataError(
+            f"{path} holds {largest:.3g}; no value may be beyond {LARGEST:g}, for lengths are reckoned in "
+            "single precision. Divide all vectors by the same number."
+        )
     return single
 
 

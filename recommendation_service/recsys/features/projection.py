@@ -28,6 +28,21 @@ class Projected:
     facts: dict[str, Any]
 
 
+def check_they_differ(vectors: Float32Array | Float64Array) -> float:
+    """The summed variance of the numbers of (n, d) vectors.
+
+    Raises:
+        DataError: all vectors are alike, or there is none, so they tell nothing.
+    """
+    variance = float(vectors.var(axis=0, dtype=np.float64).sum()) if len(vectors) else 0.0
+    if variance <= 1e-12:
+        raise DataError(
+            f"The vectors of {len(vectors):,} items are all alike, so they tell nothing of them; "
+            "check what made them."
+        )
+    return variance
+
+
 def project(
     vectors: Float32Array, has_vector: BoolArray, *, factors: int, method: str, length: float, seed: int
 ) -> Projected:
@@ -53,12 +68,7 @@ def project(
         raise ConfigError(f"There is no projection {method!r}; there are {', '.join(METHODS)}.")
     rng = np.random.default_rng(seed)
     known = vectors[has_vector].astype(np.float64)
-    variance = float(known.var(axis=0).sum()) if len(known) else 0.0
-    if variance <= 1e-12:
-        raise DataError(
-            f"The vectors of {len(known):,} items are all alike, so they tell nothing of them; "
-            "check what made them."
-        )
+    variance = check_they_differ(known)
     centred = known - known.mean(axis=0) if method == "pca" else known
     projected = centred @ _basis(centred, factors, method, rng)
     explained = float(projected.var(axis=0).sum()) / variance

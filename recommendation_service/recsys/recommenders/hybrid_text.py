@@ -23,6 +23,7 @@ from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.errors import ArtifactError, DataError
 from recsys.features.item_vectors import FORMS
+from recsys.features.projection import check_they_differ
 from recsys.features.text import TextModel
 from recsys.recommenders.base import load_array
 from recsys.recommenders.bpr import (
@@ -35,7 +36,6 @@ from recsys.recommenders.bpr import (
     positive_pairs,
     shuffled_by_user,
 )
-from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.sampling import NegativePools, shares_of
 from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.recommenders.text_start import MINILM, TFIDF, read_vectors, vector_facts
@@ -139,12 +139,11 @@ class HybridTextRecommender(BPRRecommender):
 
     def _read_texts(self, dataset: Dataset) -> None:
         """(n_items, t) vectors of every startup, of length 1 or, without a text, 0."""
-        if self.config.vectors == TFIDF and dataset.catalogue is not None:
-            self.text_model, _ = fit_catalogue_text(dataset, ContentConfig.default())
-        made = read_vectors(dataset, self.config.vectors)
+        made, self.text_model = read_vectors(dataset, self.config.vectors)
         texts, has_text = made.aligned(dataset.all_items)
         lengths = np.linalg.norm(texts, axis=1, keepdims=True)
         self._texts = texts / np.maximum(lengths, 1e-12)
+        check_they_differ(self._texts[has_text])
         self._text_facts = {**vector_facts(made, has_text.mean()), "dimensions": texts.shape[1]}
 
     def _run_epochs(self, cells: csr_matrix, progress: ProgressCallback) -> Iterator[dict[str, float]]:

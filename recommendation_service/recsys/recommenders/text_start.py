@@ -20,6 +20,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.features.encoders import minilm_vectors
 from recsys.features.item_vectors import FORMS, ItemVectors, load_item_vectors
 from recsys.features.projection import METHODS, project
+from recsys.features.text import TextModel
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
 from recsys.recommenders.bpr import BPRConfig, BPRRecommender
@@ -105,7 +106,7 @@ def make_start(dataset: Dataset, recommender: ALSConfig | BPRConfig, config: Tex
             f"text_start.keep_near is true, which als with als.engine=irspack alone can do, "
             f"not {recommender.section}; set that engine, or text_start.keep_near=false."
         )
-    made = read_vectors(dataset, config.vectors, at_least=recommender.factors)
+    made, _ = read_vectors(dataset, config.vectors, at_least=recommender.factors)
     vectors, has_vector = made.aligned(dataset.item_mapping)
     projected = project(
         vectors,
@@ -124,8 +125,10 @@ def make_start(dataset: Dataset, recommender: ALSConfig | BPRConfig, config: Tex
     )
 
 
-def read_vectors(dataset: Dataset, source: str, *, at_least: int = 1) -> ItemVectors:
-    """Vectors of a dataset's items, of those that have a text.
+def read_vectors(dataset: Dataset, source: str, *, at_least: int = 1) -> tuple[ItemVectors, TextModel]:
+    """Vectors of a dataset's items, of those that have a text, and the text model that made them.
+
+    The model is empty but for tfidf: the other vectors cannot be made here of a new text.
 
     Args:
         dataset: whose items; tfidf and minilm read its catalogue.
@@ -137,23 +140,25 @@ def read_vectors(dataset: Dataset, source: str, *, at_least: int = 1) -> ItemVec
         DataError: there is no catalogue, it has no text, or the file cannot be used.
     """
     if source not in (TFIDF, MINILM):
-        return load_item_vectors(Path(source))
+        return load_item_vectors(Path(source)), TextModel.empty()
     if dataset.catalogue is None:
         raise DataError(
             f"Vectors by {source} need catalogue.parquet beside the matrix; export the dataset again, or "
             "name a file of vectors."
         )
+    model = TextModel.empty()
     if source == MINILM:
         made = minilm_vectors(dataset.catalogue.items)
     else:
         content = ContentConfig.default()
         content = ContentConfig.default(dimensions=max(content.dimensions, at_least))
-        made = ItemVectors(dataset.all_items.ids, fit_catalogue_text(dataset, content)[1], TFIDF)
+        model, vectors = fit_catalogue_text(dataset, content)
+        made = ItemVectors(dataset.all_items.ids, vectors, TFIDF)
     says_something = made.vectors.any(axis=1)
     if not says_something.any():
         raise DataError(f"No item of the catalogue has a text {source} can read; add names or descriptions.")
     ids = np.array(made.ids, object)[says_something]
-    return ItemVectors(tuple(ids), made.vectors[says_something], made.source)
+    return ItemVectors(tuple(ids), made.vectors[says_something], made.source), model
 
 
 def vector_facts(made: ItemVectors, share_covered: float) -> dict[str, object]:

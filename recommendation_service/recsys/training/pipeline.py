@@ -16,7 +16,7 @@ from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, check_user_items
 from recsys.engines.checkpoints import FOLDER as CHECKPOINTS
 from recsys.engines.checkpoints import Checkpoints
-from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.errors import ArtifactError, ConfigError, DataError, interrupt_in
 from recsys.evaluation.evaluate import Evaluation
 from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
@@ -187,10 +187,13 @@ class _Training:
         """Through all of them, or as far as the gate lets it; what is killed goes on from its checkpoints."""
         try:
             result = self._run(on_switch)
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, SystemError) as error:
+            stop = interrupt_in(error)
+            if stop is None:
+                raise
             if self._checkpoints.how_to_go_on:
                 stop.add_note(self._checkpoints.how_to_go_on)
-            raise
+            raise stop from None
         self._checkpoints.clear()
         return result
 
@@ -306,9 +309,7 @@ class _Training:
             for name in sorted(set(self._served) - set(release.recommenders))
         ]
         for one in trained:
-            _log_experiment(
-                self._logs_dir,
-                self._dataset,
+            self._log_experiment(
                 {
                     "recommender": one.recommender.name,
                     "release": release.version,
@@ -332,9 +333,7 @@ class _Training:
         for fault in self._verdict.faults:
             logger.warning("refused: %s", fault)
         for name, measured in self._measured.items():
-            _log_experiment(
-                self._logs_dir,
-                self._dataset,
+            self._log_experiment(
                 {
                     "recommender": name,
                     "release": "",
@@ -351,6 +350,14 @@ class _Training:
         return TrainingResult(
             version, self._evaluations, tuple(self._warnings), seconds, self._verdict, self._curves
         )
+
+    def _log_experiment(self, facts: Mapping[str, Any]) -> None:
+        """A line of the log; a warning where it cannot be written, for the run itself is done."""
+        try:
+            append_experiment(self._logs_dir, {**facts, "dataset": self._dataset.content_hash[:12]})
+        except ArtifactError as error:
+            if str(error) not in self._warnings:
+                self._warnings.append(str(error))
 
     def _tell_learned(self) -> None:
         self._on_learned(self._evaluations, self._curves)
@@ -418,7 +425,3 @@ def _choose(
     except DataError as error:
         warnings.append(f"Epochs and blend are as configured, not chosen on a validation part: {error}")
         return Choices()
-
-
-def _log_experiment(logs_dir: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
-    append_experiment(logs_dir, {**facts, "dataset": dataset.content_hash[:12]})

@@ -14,7 +14,7 @@ from recsys.config import SectionConfig, read_section
 from recsys.datasets.opening import open_dataset
 from recsys.datasets.subsample import describe_subsample
 from recsys.datasets.user_items import MATRIX_FILE
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, interrupt_in
 from recsys.paths import data_dir, logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.table import BASELINE, RECOMMENDERS
@@ -176,7 +176,10 @@ def exit_code(job: Callable[[], Any]) -> int:
     except OSError as error:
         sys.stderr.write(f"Error: {error}; name another path, or mend this one.\n")
         return 1
-    except KeyboardInterrupt as stop:
+    except (KeyboardInterrupt, SystemError) as error:
+        stop = interrupt_in(error)
+        if stop is None:
+            raise
         how_to_go_on = getattr(stop, "__notes__", [])
         sys.stderr.write(" ".join(("Stopped; what was served before is still served.", *how_to_go_on)) + "\n")
         return 130

@@ -234,6 +234,21 @@ def test_ctrl_c_ends_all_at_once_in_one_line_and_the_same_command_goes_on(
     assert len({row.key for row in after}) == len(after)
 
 
+def test_a_plot_that_cannot_be_written_is_a_warning_and_the_choice_is_told(
+    tune: Command, experiments: Path
+) -> None:
+    tune("als", "--stage", "coarse", *GRID)
+    (plot,) = experiments.glob("*-trials.png")
+    plot.unlink()
+    plot.mkdir()
+
+    code, out, err = tune("als", "--stage", "coarse", *GRID)
+
+    assert code == 0
+    assert "chosen: " in out
+    assert f"Warning: no plot could be written to {experiments} (Is a directory); free space" in err
+
+
 def test_tuned_parameters_are_json_a_person_can_read(tune: Command, experiments: Path) -> None:
     tune("als", "--stage", "coarse", *GRID)
 

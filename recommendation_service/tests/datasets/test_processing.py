@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +219,47 @@ def test_a_manifest_that_does_not_count_is_told(
     assert "does not count trainable_users" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not of schema version 1"),
+        ('{"schema_version": 1}', "lacks counts, files"),
+        ({"processed_at": None}, "has processed_at: None, which must be text"),
+        ({"counts": {}}, "does not count trainable_users"),
+    ],
+)
+def test_one_damaged_manifest_leaves_the_others_in_reach(
+    dataset: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    content: str | dict[str, object],
+    told: str,
+) -> None:
+    older, newer = save(dataset, tmp_path), save(dataset, tmp_path, min_user_interactions=2)
+    path = tmp_path / newer / MANIFEST_FILE
+    if isinstance(content, dict):
+        content = json.dumps({**json.loads(path.read_text()), **content})
+    path.write_text(content)
+
+    assert main(["process", "--output", str(tmp_path), "--list"]) == 0
+
+    listed = capsys.readouterr().out
+    assert older in listed
+    assert newer not in listed
+    warned = (
+        rf"data version left out: .*{newer}/{MANIFEST_FILE} .*{told}.*; process the data again, or remove"
+    )
+    assert re.search(warned, caplog.text)
+    caplog.clear()
+    assert load_processed(tmp_path).manifest["version"] == older
+    assert open_dataset(tmp_path).n_users > 0
+    assert len(re.findall(warned, caplog.text)) == 2
+    with pytest.raises(DataError, match=told):
+        load_processed(tmp_path, newer)
+
+
 @pytest.mark.parametrize("name", [CONFIDENCE_FILE, "item_popularity.npy", "explicit_negatives.npz"])
 def test_a_damaged_file_is_named(dataset: Dataset, tmp_path: Path, name: str) -> None:
     path = tmp_path / save(dataset, tmp_path) / name
@@ -252,6 +296,23 @@ def test_a_failed_writing_leaves_the_version_as_it_was(
         save(dataset, tmp_path)
 
     assert {path.name: path.read_bytes() for path in (tmp_path / version).iterdir()} == before
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(
+    dataset: Dataset, tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    version = save(dataset, tmp_path)
+    other = process_dataset(dataset, config(min_user_interactions=2))
+
+    for name in (version, "new"):
+        with (
+            full_disk(),
+            pytest.raises(DataError, match=rf"{tmp_path}/{name} cannot be written .*free space"),
+        ):
+            save_processed(other, tmp_path, name, facts={})
+
+    assert [path.name for path in tmp_path.iterdir()] == [version]
+    assert_same(load_processed(tmp_path), process_dataset(dataset, config()))
 
 
 @pytest.mark.parametrize(

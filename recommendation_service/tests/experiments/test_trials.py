@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from recsys.experiments.trials import (
     TRIALS_FILE,
     TrialRow,
     append_trial,
+    check_writable,
     read_trials,
     varied,
 )
@@ -52,6 +55,19 @@ def test_the_first_line_names_what_a_reader_looks_for(tmp_path: Path) -> None:
     assert header == list(COLUMNS)
     asked_for = {"model", "parameters", "recall@10", "ndcg@10", "seconds", "data_version", "seed"}
     assert asked_for | {"stage", "protocol"} <= set(header)
+
+
+def test_a_folder_that_takes_no_row_is_refused_before_there_is_one(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    append_trial(tmp_path, ROW)
+
+    with full_disk(), pytest.raises(ArtifactError, match=rf"{TRIALS_FILE} cannot be written .*free space"):
+        check_writable(tmp_path)
+
+    check_writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [TRIALS_FILE]
+    assert read_trials(tmp_path) == [ROW]
 
 
 def test_nothing_was_tried_where_there_is_no_file(tmp_path: Path) -> None:

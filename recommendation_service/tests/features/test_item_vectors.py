@@ -114,6 +114,7 @@ def test_an_archive_of_arrays_by_the_name_of_one_is_refused(tmp_path: Path) -> N
         (np.empty((0, 4), np.float32), [], r"texts\.npy has shape \(0, 4\)"),
         ([[1.0, 2.0], [np.nan, 0.0]], ["a", "b"], r"texts\.npy holds a value that is not finite, in row 1"),
         ([[1.0, 2.0], [1e300, 0.0]], ["a", "b"], r"not finite, in row 1"),
+        ([[1.0, 2.0], [-2e30, 0.0]], ["a", "b"], r"holds 2e\+30; no value may be beyond 1e\+15.* Divide all"),
     ],
 )
 def test_what_does_not_fit_is_told_with_the_mend(
@@ -128,6 +129,9 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"v\.npy has no ids beside it; write v\.ids\.json"):
         load_item_vectors(tmp_path / "v.npy")
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(DataError, match=r"folder\.npy is a folder; name a file"):
+        load_item_vectors(tmp_path / "folder.npy")
     with pytest.raises(DataError, match=r"gone\.pt does not exist"):
         load_item_vectors(tmp_path / "gone.pt")
     with pytest.raises(ConfigError, match=r"v\.csv is no file of vectors"):

@@ -14,11 +14,14 @@ from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.splits import split_random
 from recsys.datasets.user_items import Dataset
 from recsys.errors import ArtifactError, ConfigError, DataError
+from recsys.features.text import TextModel
+from recsys.recommenders import text_start
+from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.hybrid_text import Adam, HybridTextConfig, HybridTextRecommender
 from recsys.recommenders.hybrid_text_kernel import run_block
 from recsys.recommenders.sampling import NegativePools, shares_of
 from recsys.training.choosing import choose_on_validation
-from recsys.types import Float64Array, History
+from recsys.types import Float32Array, Float64Array, History
 
 SMALL = {"factors": 2, "epochs": 40, "n_popular": 0, "regularization": 0.05}
 
@@ -100,6 +103,23 @@ def test_startups_created_later_are_placed_and_served_from_a_release(
     assert {"own_loss", "text_loss", "loss"} <= set(facts["learning_curve"][-1])
 
 
+def test_its_texts_are_read_by_one_model_fitted_once(
+    two_circles: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(dataset: Dataset, config: ContentConfig) -> tuple[TextModel, Float32Array]:
+        made.append(fit_catalogue_text(dataset, config))
+        return made[-1]
+
+    monkeypatch.setattr(text_start, "fit_catalogue_text", counted)
+
+    hybrid = fitted(two_circles, epochs=1)
+
+    ((model, _),) = made
+    assert hybrid.text_model is model
+
+
 def test_the_fewer_likes_the_more_of_the_text(two_circles: Dataset) -> None:
     own, likes = np.ones((2, 2), np.float32), np.array([0, 30])
     for cold_acts, expected in ((0.0, [0.0, 0.7]), (10.0, [0.0, 0.7 * 0.75])):
@@ -126,6 +146,20 @@ def test_vectors_may_come_from_a_file(two_circles: Dataset, tmp_path: Path) -> N
     assert hybrid.score_items(two_circles.history(1), np.array([16, 17], np.int32)).argmax() == 1
     assert hybrid.with_new_items([CatalogueItem("n0", "New", "bank")]) is hybrid
     assert hybrid.save(tmp_path)["texts"]["vectors"] == "v.npy"
+
+
+@pytest.mark.parametrize(
+    "vectors", [np.zeros((18, 3)), np.ones((18, 3)), np.outer(np.arange(1, 19), np.ones(3))]
+)
+def test_vectors_that_tell_no_item_from_another_are_refused(
+    two_circles: Dataset, tmp_path: Path, vectors: Float64Array
+) -> None:
+    """As of a text start: it would have learned nothing from them, and said nothing."""
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.ids.txt").write_text("\n".join(two_circles.all_items.ids), encoding="utf-8")
+
+    with pytest.raises(DataError, match="The vectors of 18 items are all alike"):
+        fitted(two_circles, vectors=str(tmp_path / "v.npy"))
 
 
 def test_its_epochs_are_chosen_on_a_validation_part(two_circles: Dataset) -> None:

@@ -104,6 +104,18 @@ def test_every_run_is_a_line_of_the_experiments_log(
     assert {line["release"] for line in lines} == {result.version}
 
 
+def test_a_run_that_cannot_be_recorded_is_published_with_a_warning(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    (tmp_path / "logs" / "experiments.jsonl").mkdir(parents=True)
+
+    result = train()
+
+    (warning,) = [warning for warning in result.warnings if "not recorded" in warning]
+    assert "experiments.jsonl cannot be written (Is a directory)" in warning
+    assert open_current(tmp_path / "models").version == result.version
+
+
 def test_progress_rises_to_one_and_names_the_stages(train: Callable[..., TrainingResult]) -> None:
     reports: list[ProgressReport] = []
 
@@ -293,11 +305,14 @@ def test_iterations_are_chosen_for_the_start_that_will_be_used(
     assert curves[0][0] != curves[1][0]
 
 
+@pytest.mark.parametrize("while_a_kernel_is_loaded", [False, True])
 def test_ctrl_c_keeps_a_checkpoint_says_how_to_go_on_and_the_next_training_does(
-    train: Callable[..., TrainingResult], tmp_path: Path
+    train: Callable[..., TrainingResult], tmp_path: Path, while_a_kernel_is_loaded: bool
 ) -> None:
     def stop(report: ProgressReport) -> None:
         if report.stage == "fitting als" and report.facts.get("iteration") == 4:
+            if while_a_kernel_is_loaded:  # numba's way
+                raise SystemError from KeyboardInterrupt()
             raise KeyboardInterrupt
 
     plan = {

@@ -170,6 +170,21 @@ def test_a_gpu_that_is_not_there_is_one_line(three_files: Path, tmp_path: Path) 
     assert done.stderr.strip().splitlines()[-1].startswith("Error: als.use_gpu is true but implicit")
 
 
+def test_ctrl_c_is_known_behind_what_a_compiler_made_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped_while_a_kernel_was_loaded() -> None:
+        unpickling = SystemError("unpickled with an exception set")
+        unpickling.__cause__ = KeyboardInterrupt()
+        raise SystemError("returned a result with an exception set") from unpickling
+
+    def broken() -> None:
+        raise SystemError("bad internal call")
+
+    assert exit_code(stopped_while_a_kernel_was_loaded) == 130
+    assert capsys.readouterr().err == "Stopped; what was served before is still served.\n"
+    with pytest.raises(SystemError, match="bad internal call"):
+        exit_code(broken)
+
+
 def test_ctrl_c_is_exit_code_130_with_what_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
     def stopped() -> None:
         stop = KeyboardInterrupt()

@@ -11,13 +11,14 @@ import csv
 import itertools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError, DataError, RecsysError
+from recsys.errors import ArtifactError, ConfigError, DataError, RecsysError
 from recsys.evaluation.bootstrap import Interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import METRICS, parse_cutoff
@@ -121,6 +122,7 @@ def grid_search(
         ConfigError: the grid is empty, or names an unknown parameter or a value that cannot work,
             or the metric is not one of ours; found before anything is trained.
         DataError: the dataset is too small to be split, or every trial has failed.
+        ArtifactError: the output cannot be written.
     """
     k = parse_cutoff(metric)
     combinations = _combine(recommender, grid)
@@ -129,14 +131,10 @@ def grid_search(
     last = () if test is None else (TEST_STAGE,)
     stages = StagedProgress(progress, dict.fromkeys((*map(_stage, combinations), *last), 1.0))
     tried: list[Trial] = []
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, fieldnames=_columns(grid, k))
-        rows.writeheader()
+    with _table(output, _columns(grid, k)) as write_row:
         for parameters in combinations:
             tried.append(_try(recommender, parameters, validation, k, seed, stages))
-            rows.writerow(_row(tried[-1]))
-            file.flush()
+            write_row(_row(tried[-1]))
     failed = tuple(trial for trial in tried if trial.error)
     trials = sorted((t for t in tried if not t.error), key=lambda trial: -trial.metrics[metric]["mean"])
     if not trials:
@@ -155,6 +153,27 @@ def grid_search(
     tested = evaluate(chosen, test, k=k, seed=seed, progress=stages.within(TEST_STAGE))
     baseline = evaluate(make_recommender(BASELINE).fit(train), test, k=k, seed=seed)
     return TuningResult(recommender, tuple(trials), tested, baseline, failed)
+
+
+@contextmanager
+def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Write a CSV instead of the one that was there, each row at once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, fieldnames=columns)
+            rows.writeheader()
+
+            def write_row(row: Mapping[str, object]) -> None:
+                rows.writerow(row)
+                file.flush()
+
+            yield write_row
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be written ({error.strerror or error}); free space or mend the permissions, or "
+            "name another file with --output."
+        ) from error
 
 
 def _combine(recommender: str, grid: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:

@@ -99,7 +99,8 @@ def _plot_best_so_far(panel: Axes, rows: Sequence[TrialRow]) -> None:
     best = list(itertools.accumulate((row.ndcg or 0.0 for row in rows), max))
     for stage, colour in COLOURS.items():
         of_stage = [(n, row.ndcg or 0.0) for n, row in enumerate(rows, start=1) if row.stage == stage]
-        panel.plot(*zip(*of_stage, strict=True) if of_stage else ((), ()), "o", color=colour, label=stage)
+        if of_stage:
+            panel.plot(*zip(*of_stage, strict=True), "o", color=colour, label=stage)
     panel.step(range(1, len(best) + 1), best, where="post", color="black", linewidth=1, label="best so far")
     panel.set_xlabel("try, in the order made")
     panel.legend(fontsize=7, loc="lower right")
@@ -128,8 +129,10 @@ def _plot_curves(path: Path, rows: Sequence[TrialRow]) -> Path:
         )
     panel.set_xlabel("iteration or epoch")
     panel.set_ylabel("figure on validation at 10")
-    panel.set_title(f"{rows[0].model}: looks on the way; {', '.join(shown) or 'seeds'}", fontsize=10)
-    panel.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    panel.set_title(f"{rows[0].model}: looks on the way", fontsize=10)
+    panel.legend(
+        title=", ".join(shown), title_fontsize=7, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
     panel.grid(alpha=0.3)
     figure.savefig(path, dpi=90)
     return path

@@ -31,6 +31,7 @@ from recsys.experiments.trials import (
     as_text,
     check_writable,
     read_trials,
+    varied,
 )
 from recsys.memory import free_bytes
 from recsys.progress import ignore_progress
@@ -275,6 +276,7 @@ class Study:
         ]
         run.total += len(new)
         run.make(new)
+        run.end()
 
     def _check_any_done(self, stage: str, rows: Sequence[TrialRow]) -> None:
         if any(row.status in (DONE, PRUNED) for row in rows):
@@ -293,7 +295,9 @@ class _Run:
 
     def __init__(self, study: Study, stage: str, total: int) -> None:
         self._study, self.stage, self.total = study, stage, total
-        self.n_made = 0
+        self.n_made = self._n_begun = 0
+        self._fraction = 0.0
+        self._compared: list[TrialRow] = []  # a try is told by the parameters in which these differ
         self._looks: dict[str, list[tuple[int, float]]] = {}
 
     def make(
@@ -315,6 +319,7 @@ class _Run:
         if not kinds:
             return
         check_writable(study.folder)
+        self._compared = [*study.rows(), *(self._row(Job(kind, study.seeds[0])) for kind in kinds)]
         coming = iter(jobs)
 
         def next_job() -> Job | None:
@@ -332,7 +337,7 @@ class _Run:
             append_trial(study.folder, row)
             self.n_made += 1
             if row.status in (FAILED, DIED):
-                logger.warning("try failed %s: %s", _shown(job), row.error)
+                logger.warning("try failed %s: %s", self._shown(job), row.error)
             on_row(job, row)
 
         n_jobs = allowed_jobs(
@@ -345,14 +350,27 @@ class _Run:
             run_jobs(study.recommender, study.validation, next_job, n_jobs=n_jobs, on_look=look, on_end=end)
         except KeyboardInterrupt as stop:
             log = study.folder / TRIALS_FILE
-            stop.add_note(f"{self.n_made} tries of this run are in {log}; the same command goes on there.")
+            stop.add_note(f"Tries of this run in {log}: {self.n_made}; the same command goes on there.")
             raise
 
     def _tell(self, job: Job) -> None:
-        stage = f"{self.stage}: try {min(self.n_made + 1, self.total)} of {self.total}, {_shown(job)}"
-        self._study.progress(ProgressReport(stage, self.n_made / max(self.total, 1)))
+        self._n_begun += 1
+        self._compared.append(self._row(job))
+        stage = f"{self.stage}: try {min(self._n_begun, self.total)} of {self.total}, {self._shown(job)}"
+        self._report(stage, self.n_made / max(self.total, 1))
 
+    def end(self) -> None:
+        """Tell that it is done."""
+        self._report(f"{self.stage}: done", 1.0)
 
-def _shown(job: Job) -> str:
-    names = [name for name, value in job.parameters.items() if isinstance(value, int | float)]
-    return f"{describe(job.parameters, names)} seed={job.seed}"
+    def _report(self, stage: str, fraction: float) -> None:
+        """Never less than before, though the tries with other seeds come on top of the total."""
+        self._fraction = max(self._fraction, fraction)
+        self._study.progress(ProgressReport(stage, self._fraction))
+
+    def _row(self, job: Job) -> TrialRow:
+        return self._study._row_of(job, self.stage)
+
+    def _shown(self, job: Job) -> str:
+        told = describe(job.parameters, varied(self._compared))
+        return f"{told} seed={job.seed}".lstrip()

@@ -38,7 +38,14 @@ def test_every_combination_is_a_row_and_the_best_of_each_size_has_three_seeds(
     assert {row.seed for row in rows} == {SEED, SEED + 1, SEED + 2}
     assert result.choice.best.size in finalists
     assert all(len(candidate.rows) == 3 for candidate in result.choice.candidates)
-    assert reports[0].stage.startswith("coarse: try 1 of 4, ")
+    fractions = [report.fraction for report in reports]
+    assert fractions == sorted(fractions)
+    assert (reports[-1].stage, fractions[-1]) == ("coarse: done", 1.0)
+    first_told = [report.stage for report in reports[:4]]
+    assert sorted(first_told) == [
+        f"coarse: try {n} of 4, factors={factors} regularization={regularization:g} seed={SEED}"
+        for n, (factors, regularization) in enumerate(first, start=1)
+    ]
 
     validation = split_for_training(tastes, 0.2, seed=0)
     expected = evaluate(make_recommender("als", **rows[0].parameters).fit(validation.train), validation, k=10)

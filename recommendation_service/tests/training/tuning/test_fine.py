@@ -38,6 +38,20 @@ def test_every_try_lies_around_the_best_of_coarse_and_the_choice_is_of_both_stag
     assert result.choice.best.ndcg >= max(one.ndcg for one in result.choice.candidates)
 
 
+def test_one_try_at_a_time_makes_the_same_search_again(
+    open_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    n_trials = STARTUP_TRIALS + 3  # beyond those drawn at random
+    searches = []
+    for folder in (tmp_path / "once", tmp_path / "again"):
+        open_study(folder=folder).coarse(GRID)
+        open_study(folder=folder).fine(n_trials)
+        searches.append([(row.status, row.parameters, row.ndcg) for row in read_trials(folder)])
+
+    assert len(searches[0]) > n_trials
+    assert searches[0] == searches[1]
+
+
 def test_a_fine_search_killed_on_its_way_goes_on_to_the_same_number_of_tries(
     open_study: Callable[..., Study], tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from recsys.cli import main
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.splits import split_for_training
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ArtifactError, ConfigError, DataError
 from recsys.evaluation.evaluate import evaluate
 from recsys.recommenders.table import make_recommender
 from recsys.training.tuning.grid import TuningResult, grid_search
@@ -162,6 +164,16 @@ def test_a_metric_that_is_not_one_is_refused(tmp_path: Path, metric: str) -> Non
     with pytest.raises(ConfigError, match=r"such as ndcg@20|whole number from 1"):
         grid_search(taste_world(), "als", GRID, output=tmp_path / "grid.csv", metric=metric)
     assert not (tmp_path / "grid.csv").exists()
+
+
+def test_a_table_that_cannot_be_written_is_named(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with full_disk(), pytest.raises(ArtifactError, match=r"grid\.csv cannot be written .*--output"):
+        search(taste_world(), GRID, tmp_path / "grid.csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match=r"file/grid\.csv cannot be written"):
+        search(taste_world(), GRID, tmp_path / "file" / "grid.csv")
 
 
 def test_progress_names_each_trial_and_ends_at_the_whole(tmp_path: Path) -> None:
