@@ -221,6 +221,13 @@ def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
         ParquetTable(path).columns()
 
 
+def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table([["a"], ["b"]], names=["user", "user"]), path)
+    with pytest.raises(DataError, match="the column 'user' comes twice; rename one"):
+        ParquetTable(path).columns()
+
+
 def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist; check the path"):
         open_table(tmp_path / "nothing.csv", "csv")
