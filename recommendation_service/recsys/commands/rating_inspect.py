@@ -28,7 +28,7 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.all:
         _check_all(models, options.pipeline)
         return
-    for category in [options.category] if options.category else _categories(models):
+    for category in [options.category] if options.category is not None else _categories(models):
         folder = artifact_folder(models, category)
         print(inspect_artifact(load_rating_artifact(folder, options.pipeline), folder), end="\n\n")
 

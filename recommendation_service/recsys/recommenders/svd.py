@@ -47,6 +47,7 @@ class SVDConfig(SectionConfig):
         self.require(self.factors >= 1, "factors", "1 or more")
         self.require(self.centre in (NONE, USER, BIASES), "centre", f"one of {NONE}, {USER}, {BIASES}")
         self.require(self.damping >= 0, "damping", "0 or more")
+        self.require(self.seed >= 0, "seed", "0 or more")
 
 
 class SVDRecommender(RatingRecommender):
@@ -138,7 +139,7 @@ class SVDRecommender(RatingRecommender):
         recommender.recall(folder, manifest)
         try:
             mean, factors = float(facts["mean"]), int(facts["factors"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArtifactError(
                 f"The manifest in {folder} lacks facts of svd ({error}); train again."
             ) from error

@@ -18,6 +18,7 @@ from recsys.types import Float32Array, Int32Array
 
 PARTS = ("train", "validation", "test")
 COVERAGE_K = 10
+NAME_SHOWN = 64  # characters of a name or an id in a table
 COVERAGE_USERS = 3_000
 PASS, FAIL = "pass", "FAIL"
 
@@ -48,7 +49,7 @@ def artifact_folder(models: Path, category: str) -> Path:
     Raises:
         ArtifactError: there is none; the message names where it was looked for and what is there.
     """
-    if not category or Path(category).name != category:
+    if category in ("", "..") or Path(category).name != category:
         raise ArtifactError(f"{category!r} is no category: give the name of a folder in {models.absolute()}.")
     folder = models / category
     if not (folder / MANIFEST_FILE).is_file():
@@ -74,7 +75,7 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     if limit < 1:
         raise InvalidRequestError(f"limit is {limit}; ask for at least 1.")
     recommender = artifact.recommender
-    user = artifact.user_mapping.indices([user_id])
+    user = artifact.user_mapping.indices([user_id.strip()])  # as the import takes ids
     is_known = bool(user[0] >= 0 and recommender.known_users[user[0]])
     allowed = recommender.known_items.copy()
     if is_known:
@@ -82,12 +83,25 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     best = top_items(recommender.score_users(user)[0], limit, allowed)
     items = best.item_indices
     points = recommender.predict(np.full(len(items), user[0], np.int32), items)
-    label = (
-        ""
-        if is_known
-        else f"user {user_id} has no rating here: by item biases alone, the same for everybody new"
-    )
+    label = ""
+    if not is_known:
+        label = (
+            f"user {printable(user_id) or 'without a name'} has no rating here: by item biases alone, "
+            "the same for everybody new"
+        )
+    elif not len(items):
+        label = f"user {printable(user_id)} has rated every item here: there is nothing left to offer"
     return RankedAnswer(items, best.scores, points, is_known, label)
+
+
+def printable(text: str, at_most: int = NAME_SHOWN) -> str:
+    r"""What a terminal can show in one line: other characters escaped, long texts cut.
+
+    >>> printable("a\nb"), printable("abcdef", 4)
+    ('a\\nb', 'abc…')
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: at_most + 1])
+    return shown if len(shown) <= at_most else shown[: at_most - 1] + "…"
 
 
 def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[str]]:
@@ -97,8 +111,8 @@ def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[s
     rows = [
         [
             str(rank),
-            artifact.item_mapping.ids[item],
-            *([names[item]] if names else []),
+            printable(artifact.item_mapping.ids[item]),
+            *([printable(names[item])] if names else []),
             f"{answer.scores[rank - 1]:.4f}",
             f"{answer.points[rank - 1]:.2f}",
         ]
@@ -110,7 +124,7 @@ def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[s
 def inspect_artifact(artifact: RatingArtifact, folder: Path) -> str:
     """Split statistics, factor magnitudes, errors on what it learned from, and coverage, as text."""
     manifest = artifact.manifest
-    lines = [f"{folder.name}: {manifest['recommender']}, trained {manifest['trained_at']}"]
+    lines = [f"{folder.name}: {manifest['recommender']}, trained {manifest.get('trained_at', 'some time')}"]
     lines += ["  " + " ".join(f"{name}={value}" for name, value in manifest["recipe"].items()), "", "Split"]
     split = manifest.get("split", {})
     lines += [f"  {split.get('strategy', 'not recorded')}"]
