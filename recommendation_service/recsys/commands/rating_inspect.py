@@ -35,12 +35,18 @@ def _inspect(options: argparse.Namespace) -> None:
 
 def _check_all(models: Path, pipeline: str) -> None:
     from recsys.training.rating_inspection import FAIL, check_category
-    from recsys.training.rating_report import align
+    from recsys.training.rating_report import align, printable
 
     checks = [check_category(models, category, pipeline) for category in _categories(models)]
-    print("\n".join(align([["category", "outcome"], *([check.category, check.outcome] for check in checks)])))
+    print(
+        "\n".join(
+            align(
+                [["category", "outcome"], *([printable(check.category), check.outcome] for check in checks)]
+            )
+        )
+    )
     for check in checks:
-        print(f"{check.category}: {check.detail}")
+        print(f"{printable(check.category)}: {check.detail}")
     failed = sum(check.outcome == FAIL for check in checks)
     print(f"{len(checks) - failed} of {len(checks)} categories pass")
     if failed:

@@ -194,6 +194,11 @@ def _all_categories(folders: Sequence[Path]) -> list[Category]:
             )
         found += [Category(path.name, path) for path in inside]
     names = [category.name for category in found]
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"The name of the folder {name!r} is not UTF-8; rename it.") from None
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise DataError(

@@ -14,11 +14,11 @@ from recsys.metrics.ranking import catalogue_coverage
 from recsys.metrics.rating import rating_metrics
 from recsys.recommenders.base import is_finite, load_array, top_items
 from recsys.recommenders.rating_base import MANIFEST_FILE
+from recsys.training.rating_report import printable
 from recsys.types import Float32Array, Int32Array
 
 PARTS = ("train", "validation", "test")
 COVERAGE_K = 10
-NAME_SHOWN = 64  # characters of a name or an id in a table
 COVERAGE_USERS = 3_000
 PASS, FAIL = "pass", "FAIL"
 
@@ -94,16 +94,6 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     return RankedAnswer(items, best.scores, points, is_known, label)
 
 
-def printable(text: str, at_most: int = NAME_SHOWN) -> str:
-    r"""What a terminal can show in one line: other characters escaped, long texts cut.
-
-    >>> printable("a\nb"), printable("abcdef", 4)
-    ('a\\nb', 'abc…')
-    """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: at_most + 1])
-    return shown if len(shown) <= at_most else shown[: at_most - 1] + "…"
-
-
 def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[str]]:
     """Rows of rank, item, name (where known), score and predicted points, with a header."""
     names = artifact.item_names
@@ -124,7 +114,9 @@ def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[s
 def inspect_artifact(artifact: RatingArtifact, folder: Path) -> str:
     """Split statistics, factor magnitudes, errors on what it learned from, and coverage, as text."""
     manifest = artifact.manifest
-    lines = [f"{folder.name}: {manifest['recommender']}, trained {manifest.get('trained_at', 'some time')}"]
+    lines = [
+        f"{printable(folder.name)}: {manifest['recommender']}, trained {manifest.get('trained_at', '?')}"
+    ]
     lines += ["  " + " ".join(f"{name}={value}" for name, value in manifest["recipe"].items()), "", "Split"]
     split = manifest.get("split", {})
     lines += [f"  {split.get('strategy', 'not recorded')}"]

@@ -20,7 +20,7 @@ from typing import Any
 
 from recsys.artifacts.rating_artifact import save_rating_artifact
 from recsys.datasets.files import Staging
-from recsys.errors import ArtifactError, ConfigError
+from recsys.errors import ArtifactError, ConfigError, RecsysError
 from recsys.evaluation.rating_evaluation import RatingEvaluation, evaluate_ratings, relevant_from
 from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
@@ -261,7 +261,7 @@ def read_tuned(folder: Path) -> dict[str, Any] | None:
     path = folder / TUNED_FILE
     try:
         tuned = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); remove it and tune again.") from error
@@ -319,15 +319,18 @@ def _run_or_fail(
 ) -> CategoryResult:
     try:
         return run(category, progress)
-    except OSError as error:
-        logger.info("rating pipeline failed category=%s", category.name, exc_info=True)
-        return CategoryResult(
-            category.name, FAILED, notes=(f"{error}; name another --output, or mend this one.",)
-        )
     except Exception as error:
         # One category must not cost a person the others; the log has where it came from.
         logger.info("rating pipeline failed category=%s", category.name, exc_info=True)
-        return CategoryResult(category.name, FAILED, notes=(str(error) or repr(error),))
+        return CategoryResult(category.name, FAILED, notes=(_told(error),))
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, RecsysError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error}; mend that path, or name another folder."
+    return f"{error!r}; the log has where it came from."
 
 
 def _skip(category: Category, folder: Path) -> CategoryResult:

@@ -14,7 +14,7 @@ from recsys.cli import main
 from recsys.commands import rating_pipelines
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.ratings import RatingBatch, load_ratings, save_ratings
-from recsys.training import rating_inspection
+from recsys.training import rating_report
 
 N_USERS, N_ITEMS = 40, 30
 
@@ -304,6 +304,39 @@ def test_ids_that_a_terminal_cannot_show_are_escaped(
     assert out.splitlines()[-1].startswith("user without a name has no rating here")
 
 
+def test_a_category_of_any_name_is_trained_shown_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tastes(tmp_path / "odd" / "$x_{$\nb")
+    out_folder = ["--output", str(tmp_path / "out")]
+    code, out, _ = run(
+        capsys, "tune", "svd", "--data", str(tmp_path / "odd"), *out_folder, "--grid", "factors=2"
+    )
+    assert code == 0
+    assert [r"$x_{$\nb", "trained"] in [line.split()[:2] for line in out.splitlines()]
+    assert (
+        run(capsys, "train", "mf", "--data", str(tmp_path / "odd"), "--set", "epochs=1", "factors=2")[0] == 0
+    )
+    assert run(capsys, "inspect", "mf", "--all")[1].splitlines()[1].split() == [r"$x_{$\nb", "pass"]
+
+    (tmp_path / "odd" / "bad\udcff").mkdir()
+    code, _, err = run(capsys, "train", "svd", "--data", str(tmp_path / "odd"), *out_folder)
+    assert code == 1
+    assert r"'bad\udcff' is not UTF-8; rename it" in err
+
+
+def test_a_file_where_a_category_would_go_is_named(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "books").touch()
+    code, out, _ = run(
+        capsys, "train", "svd", "--data", str(shop / "books"), "--output", str(tmp_path / "out")
+    )
+    assert code == 1
+    assert "out/books'; mend that path, or name another folder" in out
+
+
 def test_who_has_rated_everything_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users, items = np.divmod(np.arange(36), 6)
     batch = RatingBatch([f"u{u}" for u in users], [f"i{i}" for i in items], (users + items) % 5 + 1.0)
@@ -388,6 +421,6 @@ def test_the_help_of_train_and_tune_names_the_pipelines(capsys: pytest.CaptureFi
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    for module, n_examples in ((rating_pipelines, 1), (rating_inspection, 1)):
+    for module, n_examples in ((rating_pipelines, 1), (rating_report, 1)):
         results = doctest.testmod(module)
         assert (results.attempted, results.failed) == (n_examples, 0)
