@@ -246,7 +246,6 @@ class _Totals:
 
 
 def _write_batches(batches: Iterable[RatingBatch], path: Path) -> _Totals:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     totals = _Totals()
@@ -256,10 +255,13 @@ def _write_batches(batches: Iterable[RatingBatch], path: Path) -> _Totals:
             rows = totals.add(batch)
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(path, rows.schema))
-            try:
-                writer.write_batch(rows)
-            except (ValueError, pa.ArrowException) as error:
-                raise DataError(f"The batches of one source differ in their columns: {error}.") from error
+            differing = sorted(set(writer.schema.names) ^ set(rows.schema.names))
+            if differing:
+                raise DataError(
+                    f"Some batches of the source have {', '.join(differing)} and others have not; give all "
+                    "its files the same columns."
+                )
+            writer.write_batch(rows)
     if totals.n_ratings == 0:
         raise DataError("No ratings found: the source is empty, or its filter left nothing.")
     return totals

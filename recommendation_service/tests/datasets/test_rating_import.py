@@ -171,6 +171,7 @@ def test_a_category_that_fails_is_named_and_the_others_are_there(
     source.mkdir()
     (source / "Bad.jsonl").write_text('{"user_id": "a"}\n')
     (source / "Good.csv").write_text("user_id,parent_asin,rating,timestamp\na,x,5,1600000000000\n")
+    (source / "meta_Good.jsonl").write_text('{"title": "a description", "parent_asin": "x"}\n')
 
     assert main(["import", str(source), "--format", "amazon", "--output", str(tmp_path / "out")]) == 1
 

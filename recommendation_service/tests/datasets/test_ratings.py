@@ -134,7 +134,7 @@ def test_unusable_ratings_are_refused(tmp_path: Path, batch: RatingBatch, messag
 
 
 def test_batches_that_differ_in_their_columns_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="differ in their columns"):
+    with pytest.raises(DataError, match="have rated_at, text and others have not"):
         save_ratings([TWO_BATCHES[0], RatingBatch(["ann"], ["m2"], [1.0])], tmp_path)
 
 

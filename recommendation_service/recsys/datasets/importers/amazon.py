@@ -2,7 +2,8 @@
 
 Known names: Category.jsonl, .jsonl.gz, .parquet, .csv, .csv.gz; with .train, .valid or .test before the
 ending where the set is split already; further words of a name (.5core, .small) tell variants apart. Files
-called train, valid and test alone are the category their folder is named after.
+called train, valid and test alone are the category their folder is named after. The set's descriptions of
+products (meta_Category.jsonl) hold no ratings and are passed over.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def find_categories(path: Path) -> Mapping[str, tuple[AmazonFile, ...]]:
 def _describe(path: Path) -> AmazonFile | None:
     name = path.name.removesuffix(".gz")
     ending = Path(name).suffix
-    if not path.is_file() or ending not in FORMAT_OF_ENDING or name.startswith("."):
+    if not path.is_file() or ending not in FORMAT_OF_ENDING or name.startswith((".", "meta_")):
         return None
     words = name.removesuffix(ending).split(".")
     if words[0] in PARTS:  # train.parquet: the category is the folder's name

@@ -190,6 +190,8 @@ class DelimitedTable:
 
     def _describe(self, message: str) -> str:
         """pyarrow's message with the line in place of its row, counted from 1 with the first line."""
+        if message == "Empty CSV file":
+            return f"{self.path} is empty; restore the file."
         found = re.search(r"Row #(\d+): (.*)", message, re.DOTALL)
         if found is None:
             return f"{self.path} cannot be read ({message}); restore the file."
