@@ -13,7 +13,7 @@ from recsys.evaluation.rating_evaluation import predict_pairs, rank_users
 from recsys.metrics.ranking import catalogue_coverage
 from recsys.metrics.rating import rating_metrics
 from recsys.recommenders.base import is_finite, load_array, top_items
-from recsys.recommenders.rating_base import MANIFEST_FILE
+from recsys.recommenders.rating_base import MANIFEST_FILE, RatingRecommender
 from recsys.training.rating_report import printable
 from recsys.types import Float32Array, Int32Array
 
@@ -85,13 +85,20 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     points = recommender.predict(np.full(len(items), user[0], np.int32), items)
     label = ""
     if not is_known:
-        label = (
-            f"user {printable(user_id) or 'without a name'} has no rating here: by item biases alone, "
-            "the same for everybody new"
-        )
+        rests_on = "by item biases alone, the same for everybody new"
+        if user[0] >= 0 and _are_told_apart(recommender, int(user[0])):
+            rests_on = "by what is known of the user beside ratings"
+        label = f"user {printable(user_id) or 'without a name'} has no rating here: {rests_on}"
     elif not len(items):
         label = f"user {printable(user_id)} has rated every item here: there is nothing left to offer"
     return RankedAnswer(items, best.scores, points, is_known, label)
+
+
+def _are_told_apart(recommender: RatingRecommender, user: int) -> bool:
+    """Whether a user without a rating gets another list than somebody nobody knows: by features."""
+    own, of_nobody = recommender.score_users(np.array([user, -1], np.int32))
+    shift = own - of_nobody  # the same for every item where only the user's bias differs
+    return bool(np.ptp(shift) > 1e-5 * max(np.ptp(own), np.ptp(of_nobody)))
 
 
 def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[str]]:
