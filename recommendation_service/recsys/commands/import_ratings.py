@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys.commands.arguments import folder
 from recsys.errors import ConfigError, DataError
 from recsys.progress import show_progress
 
@@ -33,7 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="amazon: a folder with a category a file, or a .train, .valid and .test file each; "
         "becomes a folder a category",
     )
-    parser.add_argument("--output", type=_folder, required=True, metavar="FOLDER")
+    parser.add_argument("--output", type=folder, required=True, metavar="FOLDER")
     parser.add_argument(
         "--columns",
         type=_columns,
@@ -103,13 +104,6 @@ def _import_categories(options: argparse.Namespace, reading: ReadOptions, limits
                 print(json.dumps({"category": category, **outcome}), flush=True)
     if failed:
         raise DataError(f"{len(failed)} categories were not imported: {', '.join(failed)}; see above.")
-
-
-def _folder(text: str) -> Path:
-    """A folder that is named: Path("") would be the working folder, where an unset variable puts files."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty; name a folder, or . for this one")
-    return Path(text)
 
 
 def _columns(text: str) -> dict[str, str]:

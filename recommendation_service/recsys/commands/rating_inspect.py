@@ -28,19 +28,25 @@ def _inspect(options: argparse.Namespace) -> None:
     if options.all:
         _check_all(models, options.pipeline)
         return
-    for category in [options.category] if options.category else _categories(models):
+    for category in [options.category] if options.category is not None else _categories(models):
         folder = artifact_folder(models, category)
         print(inspect_artifact(load_rating_artifact(folder, options.pipeline), folder), end="\n\n")
 
 
 def _check_all(models: Path, pipeline: str) -> None:
     from recsys.training.rating_inspection import FAIL, check_category
-    from recsys.training.rating_report import align
+    from recsys.training.rating_report import align, printable
 
     checks = [check_category(models, category, pipeline) for category in _categories(models)]
-    print("\n".join(align([["category", "outcome"], *([check.category, check.outcome] for check in checks)])))
+    print(
+        "\n".join(
+            align(
+                [["category", "outcome"], *([printable(check.category), check.outcome] for check in checks)]
+            )
+        )
+    )
     for check in checks:
-        print(f"{check.category}: {check.detail}")
+        print(f"{printable(check.category)}: {check.detail}")
     failed = sum(check.outcome == FAIL for check in checks)
     print(f"{len(checks) - failed} of {len(checks)} categories pass")
     if failed:

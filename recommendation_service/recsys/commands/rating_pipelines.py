@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys.commands.arguments import folder
 from recsys.config import parse_assignments, read_section
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.paths import logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.rating_table import RATING_RECOMMENDERS, make_rating_recommender
@@ -63,7 +64,7 @@ def _parser(command: str, name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=folder,
         nargs="+",
         required=True,
         metavar="FOLDER",
@@ -74,7 +75,7 @@ def _parser(command: str, name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=folder,
         default=default_models(name),
         metavar="FOLDER",
         help="where each category gets a folder (default: %(default)s)",
@@ -138,11 +139,12 @@ def _add_tuning_flags(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _train(name: str, options: argparse.Namespace) -> None:
     from recsys.training.rating_data import find_categories
-    from recsys.training.rating_training import each_category, train_category
+    from recsys.training.rating_training import check_output, each_category, train_category
     from recsys.training.run_log import run_log
 
     plan = _plan(name, options)
     categories = find_categories(options.data, options.category)
+    check_output(plan.output)
     with run_log(plan.logs_dir, f"rating_{name}") as log_file, show_progress() as progress:
         results = each_category(categories, lambda one, told: train_category(one, plan, told), progress)
     _tell(results, plan, _draw_curves(results, plan), log_file)
@@ -151,14 +153,15 @@ def _train(name: str, options: argparse.Namespace) -> None:
 def _tune(name: str, options: argparse.Namespace) -> None:
     from recsys.training.rating_data import find_categories
     from recsys.training.rating_report import format_tuning
-    from recsys.training.rating_training import each_category
+    from recsys.training.rating_training import check_output, each_category
     from recsys.training.rating_tuning import Choice, tune_category
     from recsys.training.run_log import run_log
 
     plan = _plan(name, options)
     choice = Choice(options.metric, options.tolerance)
-    grid = _read_grid(name, options.grid)
+    grid = _read_grid(plan, options.grid)
     categories = find_categories(options.data, options.category)
+    check_output(plan.output)
     tunings: list[Tuning] = []
 
     def tune(category, told):  # type: ignore[no-untyped-def]  # as each_category calls it
@@ -184,11 +187,20 @@ def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
     )
 
 
-def _read_grid(name: str, assignments: list[str]) -> dict[str, list[object]]:
+def _read_grid(plan: RatingPlan, assignments: list[str]) -> dict[str, list[object]]:
+    """The values to try, checked before anything is read."""
+    from recsys.training.rating_tuning import check_grid
+
     given = parse_assignments(assignments)
-    if not given:
-        return read_section(f"{name}_grid")
-    return {parameter: list(str(values).split(",")) for parameter, values in given.items()}
+    grid: dict[str, list[object]] = {
+        name: list(dict.fromkeys(str(values).split(","))) for name, values in given.items()
+    }
+    both = sorted(set(grid) & set(plan.overrides))
+    if both:
+        raise ConfigError(f"{both[0]} is in --grid and in --set; give it in one of them.")
+    grid = grid or read_section(f"{plan.recommender}_grid")
+    check_grid(plan, grid)
+    return grid
 
 
 def _draw_curves(results: Sequence[CategoryResult], plan: RatingPlan) -> list[Path]:
@@ -214,12 +226,15 @@ def _draw_tunings(tunings: Sequence[Tuning], plan: RatingPlan) -> list[Path]:
         if tuning.chosen is None:
             continue
         category = tuning.result.category
-        title, folder = f"{plan.recommender}, {category}", plan.output / category
-        written += [folder / TUNING_FILE, folder / "tuning.png"]
+        title, kept_in = f"{plan.recommender}, {category}", plan.output / category
+        written += [kept_in / TUNING_FILE, kept_in / "tuning.png"]
         plot_tuning(tuning.trials, tuning.chosen, title, written[-1])
+        compared = kept_in / "validation_against_test.png"
         if tuning.result.figures:
-            written.append(folder / "validation_against_test.png")
-            plot_validation_against_test(tuning.chosen.figures, tuning.result.figures, title, written[-1])
+            written.append(compared)
+            plot_validation_against_test(tuning.chosen.figures, tuning.result.figures, title, compared)
+        else:
+            compared.unlink(missing_ok=True)  # of an earlier choice
     return written
 
 
@@ -231,9 +246,12 @@ def _write_results(plan: RatingPlan) -> list[Path]:
     written = [plan.output / RESULTS_FILE]
     kept = kept_results(plan.output, plan.recommender)
     write_results(kept, written[0])
+    picture = plan.output / "results.png"
     if any(one.figures for one in kept):
-        written.append(plan.output / "results.png")
-        plot_results(kept, plan.recommender, written[-1])
+        written.append(picture)
+        plot_results(kept, plan.recommender, picture)
+    else:
+        picture.unlink(missing_ok=True)  # of an earlier run
     return written
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recsys.commands.arguments import folder
 from recsys.commands.rating_pipelines import default_models
 from recsys.recommenders.rating_table import RATING_RECOMMENDERS
 
@@ -23,14 +24,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def add_models_flag(parser: argparse.ArgumentParser) -> None:
     """--models."""
     parser.add_argument(
-        "--models", type=Path, metavar="FOLDER", help="the --output of the training (default: where it goes)"
+        "--models",
+        type=folder,
+        metavar="FOLDER",
+        help="the --output of the training (default: where it goes)",
     )
 
 
 def models_folder(options: argparse.Namespace) -> Path:
     """The folder named, or the pipeline's own."""
-    folder: Path = options.models or default_models(options.pipeline)
-    return folder
+    named: Path = options.models or default_models(options.pipeline)
+    return named
 
 
 def _recommend(options: argparse.Namespace) -> None:
@@ -38,8 +42,9 @@ def _recommend(options: argparse.Namespace) -> None:
     from recsys.training.rating_inspection import artifact_folder, format_answer, recommend_for
     from recsys.training.rating_report import align
 
-    folder = artifact_folder(models_folder(options), options.category)
-    artifact = load_rating_artifact(folder, options.pipeline)
+    artifact = load_rating_artifact(
+        artifact_folder(models_folder(options), options.category), options.pipeline
+    )
     answer = recommend_for(artifact, options.user, options.limit)
     print("\n".join(align(format_answer(artifact, answer))))
     if answer.label:

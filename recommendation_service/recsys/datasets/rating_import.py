@@ -118,7 +118,7 @@ def _write(
     was_there = output.exists()
     try:
         return _write_folder(batches, output, limits, source=source, **more)
-    except DataError:
+    except BaseException:
         if not was_there and output.is_dir() and not any(output.iterdir()):
             output.rmdir()  # left empty it would pass for a category
         raise

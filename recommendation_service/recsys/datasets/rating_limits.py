@@ -15,6 +15,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.types import BoolArray, Int32Array, Int64Array
 
 ZEROS = ("drop", "keep")
+LARGEST = float(np.finfo(np.float32).max)  # points are kept as float32
 SAMPLE_SIZES = {"small": 10_000, "medium": 100_000, "large": 1_000_000, "full": None}
 
 
@@ -37,10 +38,12 @@ class RatingLimits:
     def __post_init__(self) -> None:
         if self.zeros not in ZEROS:
             raise ConfigError(f"zeros is {self.zeros!r}; it must be one of {', '.join(ZEROS)}.")
-        if self.scale is not None and not self.scale[0] < self.scale[1]:
+        if self.scale is not None and not -LARGEST <= self.scale[0] < self.scale[1] <= LARGEST:
             raise ConfigError(
                 f"The scale goes from {self.scale[0]:g} to {self.scale[1]:g}; write it like 1:5."
             )
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it must be a whole number from 0.")
         for name in ("sample", "max_users", "max_items", "k_core"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -55,7 +58,12 @@ class RatingLimits:
 def clean(
     batches: Iterable[RatingBatch], limits: RatingLimits, changed: Counter[str]
 ) -> Iterator[RatingBatch]:
-    """Without zeros and within the scale, a batch at a time; `changed` counts what is."""
+    """Without zeros and within the scale, a batch at a time; `changed` counts what is.
+
+    Raises:
+        DataError: there are ratings, and every one is a zero that is dropped.
+    """
+    found = False
     for batch in batches:
         points = np.asarray(batch.ratings, np.float32)
         if limits.zeros == "drop" and not points.all():
@@ -68,7 +76,13 @@ def clean(
             changed["clipped"] += int(is_other.sum())
             points = np.where(is_other, within, points)
         if len(points):
+            found = True
             yield replace(batch, ratings=points)
+    if not found and changed["zeros_dropped"]:
+        raise DataError(
+            f"No ratings found: all {changed['zeros_dropped']:,} are 0, which says that none was given; "
+            "--zeros keep takes them for points."
+        )
 
 
 def rows_of(batch: RatingBatch, keep: BoolArray) -> RatingBatch:

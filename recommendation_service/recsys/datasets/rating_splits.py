@@ -76,7 +76,7 @@ def split_ratings(
         ConfigError: the shares or `by` cannot be used.
         DataError: a part that should hold something would be empty.
     """
-    _check_shares(shares)
+    check_shares(shares)
     rng = np.random.default_rng(seed)
     if by == BY_USER:
         place = _places_within_users(ratings, rng)
@@ -89,8 +89,9 @@ def split_ratings(
     sizes = np.bincount(part, minlength=3)
     if any(share > 0 and size == 0 for share, size in zip(shares, sizes, strict=True)):
         raise DataError(
-            f"A split of {len(ratings):,} ratings into {shares} leaves {sizes.tolist()}; "
-            "collect more ratings or choose other shares."
+            f"A split of {len(ratings):,} ratings by the shares {' '.join(f'{share:g}' for share in shares)} "
+            f"leaves {' / '.join(map(str, sizes.tolist()))} for train / validation / test; collect more "
+            "ratings or choose other shares."
         )
     words = "each user's ratings" if by == BY_USER else "all ratings"
     strategy = f"{words} split {'/'.join(f'{share:.0%}' for share in shares)} at random (seed {seed})"
@@ -148,7 +149,12 @@ def _places_within_users(ratings: Ratings, rng: np.random.Generator) -> NDArray[
     return place
 
 
-def _check_shares(shares: Sequence[float]) -> None:
+def check_shares(shares: Sequence[float]) -> None:
+    """Refuse shares that nothing can be divided by.
+
+    Raises:
+        ConfigError: they are not three from 0 that add up to 1, the first above 0.
+    """
     if len(shares) != 3 or not np.isclose(sum(shares), 1.0) or shares[0] <= 0 or min(shares) < 0:
         raise ConfigError(
             f"The shares {shares} cannot be used; give three that add up to 1, the first above 0, such as "

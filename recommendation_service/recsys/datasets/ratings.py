@@ -9,6 +9,7 @@ what is asked of them is a number each, found a batch at a time.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 
 from recsys.datasets.catalogue import Catalogue
 from recsys.datasets.comment_quality import comment_qualities
-from recsys.datasets.files import Staging, check_files, describe_files
+from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
 from recsys.datasets.id_map import IdMap
 from recsys.datasets.rating_users import load_user_table, save_user_table
 from recsys.errors import DataError
@@ -246,7 +247,6 @@ class _Totals:
 
 
 def _write_batches(batches: Iterable[RatingBatch], path: Path) -> _Totals:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     totals = _Totals()
@@ -256,10 +256,13 @@ def _write_batches(batches: Iterable[RatingBatch], path: Path) -> _Totals:
             rows = totals.add(batch)
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(path, rows.schema))
-            try:
-                writer.write_batch(rows)
-            except (ValueError, pa.ArrowException) as error:
-                raise DataError(f"The batches of one source differ in their columns: {error}.") from error
+            differing = sorted(set(writer.schema.names) ^ set(rows.schema.names))
+            if differing:
+                raise DataError(
+                    f"Some batches of the source have {', '.join(differing)} and others have not; give all "
+                    "its files the same columns."
+                )
+            writer.write_batch(rows)
     if totals.n_ratings == 0:
         raise DataError("No ratings found: the source is empty, or its filter left nothing.")
     return totals
@@ -276,7 +279,23 @@ def _load_manifest(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not of schema version {SCHEMA_VERSION}; import the ratings again.")
     if not isinstance(manifest.get("files"), dict):
         raise DataError(f"{path} lists no files; import the ratings again.")
+    check_descriptions(path, manifest["files"])
+    for name, found in (("rating_range", manifest.get("rating_range")), ("scale", manifest.get("scale"))):
+        if not (_are_ends(found) or (found is None and name == "scale")):
+            raise DataError(
+                f"{path} says {name}: {found!r:.80}, not the lowest and the highest points; import "
+                "the ratings again."
+            )
     return manifest
+
+
+def _are_ends(value: object) -> bool:
+    """Whether a manifest's value is [lowest, highest]."""
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    if not all(isinstance(end, int | float) and math.isfinite(end) for end in value):
+        return False
+    return bool(value[0] <= value[1])
 
 
 def _read_ratings(path: Path, *, with_quality: bool) -> Ratings:

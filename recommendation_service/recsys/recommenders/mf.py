@@ -51,6 +51,7 @@ class MFConfig(SectionConfig):
     output: str
     start: str
     history: bool
+    features: bool
     threads: int
     seed: int
 
@@ -170,6 +171,7 @@ class MFRecommender(RatingRecommender):
 
     name: ClassVar[str] = "mf"
     uses_validation: ClassVar[bool] = True
+    uses_features: ClassVar[bool] = True
 
     def __init__(self, config: MFConfig | None = None) -> None:
         self.config: MFConfig = config or MFConfig.default()
@@ -184,8 +186,8 @@ class MFRecommender(RatingRecommender):
     ) -> Self:
         """Train; with a validation part, keep the epoch that did best there and stop when none does better.
 
-        Features are used where `data` has them. With `config.history` a user's vector holds the sum over
-        `data.history`, over what they rated where there is none.
+        With `config.features` those that `data` has are used. With `config.history` a user's vector holds
+        the sum over `data.history`, over what they rated where there is none.
 
         Raises:
             DataError: the validation part is empty or of other indices, a column of features cannot be
@@ -251,8 +253,8 @@ def _examples(data: RatingData, config: MFConfig) -> Examples:
     return Examples(
         Pairs(ratings.user_index, ratings.item_index, ratings.points),
         *(data.n_users, data.n_items, *data.range),
-        user_features=_encode(data.user_features, ratings.user_index, "user"),
-        item_features=_encode(data.item_features, ratings.item_index, "item"),
+        user_features=_encode(data.user_features, ratings.user_index, "user") if config.features else None,
+        item_features=_encode(data.item_features, ratings.item_index, "item") if config.features else None,
         history=history,
     )
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST_FILE = "manifest.json"
+PART_FACTS = ("ratings", "users", "items", "sparsity")
 KNOWN_USERS_FILE, KNOWN_ITEMS_FILE = "known_users.npy", "known_items.npy"
 
 
@@ -229,7 +230,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     )
     if not kept or not _is_range(manifest["facts"].get("range")):
         raise ArtifactError(f"{path} lacks a recipe or the facts of a rating recommender; train again.")
+    if not (_is_split(manifest.get("split", {})) and _is_tested(manifest.get("metrics", {}))):
+        raise ArtifactError(f"{path} does not say split and metrics as a training does; train again.")
     return dict(manifest)
+
+
+def _is_split(value: object) -> bool:
+    """Parts with numbers, and a strategy in words."""
+    return isinstance(value, dict) and all(
+        isinstance(part, dict) and all(_is_number(part.get(name)) for name in PART_FACTS)
+        for name, part in value.items()
+        if name != "strategy"
+    )
+
+
+def _is_tested(value: object) -> bool:
+    """Figures by name and their protocol, or nothing."""
+    if not isinstance(value, dict):
+        return False
+    figures = value.get("figures")
+    return not value or (
+        isinstance(value.get("protocol"), str)
+        and isinstance(figures, dict)
+        and all(map(_is_number, figures.values()))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_range(value: object) -> bool:
@@ -266,9 +294,11 @@ def _check_ratings(data: RatingData) -> None:
             )
     outside = np.flatnonzero(~((ratings.points >= low) & (ratings.points <= high)))
     if len(outside):
+        user, item = int(ratings.user_index[outside[0]]), int(ratings.item_index[outside[0]])
         raise DataError(
             f"{len(outside):,} ratings lie outside {low:g} to {high:g} or are no number; the first, "
-            f"user {ratings.user_index[outside[0]]} with item {ratings.item_index[outside[0]]}, is "
+            f"user {data.user_ids[user] if data.user_ids else user} with item "
+            f"{data.item_ids[item] if data.item_ids else item}, is "
             f"{ratings.points[outside[0]]}: correct it, or import the ratings with --scale, which clips them."
         )
     keys = ratings.user_index.astype(np.int64) * data.n_items + ratings.item_index

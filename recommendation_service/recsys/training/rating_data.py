@@ -15,7 +15,14 @@ import numpy as np
 
 from recsys.datasets.files import hash_file
 from recsys.datasets.id_map import IdMap
-from recsys.datasets.rating_splits import BY_USER, RatingSplit, join_ratings, split_ratings, take_ratings
+from recsys.datasets.rating_splits import (
+    BY_USER,
+    RatingSplit,
+    check_shares,
+    join_ratings,
+    split_ratings,
+    take_ratings,
+)
 from recsys.datasets.ratings import (
     CATALOGUE_FILE,
     MANIFEST_FILE,
@@ -25,7 +32,7 @@ from recsys.datasets.ratings import (
     Ratings,
     load_ratings,
 )
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
 from recsys.types import UInt8Array
 
@@ -44,11 +51,20 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """How to divide a category whose source was not divided already."""
+    """How to divide a category whose source was not divided already.
+
+    Raises (when made):
+        ConfigError: the shares or the seed cannot be used.
+    """
 
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     by: str = BY_USER
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self.shares)
+        if self.seed < 0:
+            raise ConfigError(f"The seed of the division is {self.seed}; give a whole number from 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +174,31 @@ def hash_category(category: Category) -> str:
     """
     manifest = category.folder / MANIFEST_FILE
     if not manifest.is_file():
-        raise DataError(f"{manifest.absolute()} does not exist; make the folder with `recsys import`.")
+        raise DataError(f"{manifest} does not exist; make the folder with `recsys import`.")
     return hash_file(manifest)
 
 
 def _all_categories(folders: Sequence[Path]) -> list[Category]:
     found: list[Category] = []
-    for folder in folders:
+    for folder in map(Path.absolute, folders):
         if not folder.is_dir():
-            raise DataError(f"{folder.absolute()} is not a folder; name one that `recsys import` has made.")
+            raise DataError(f"{folder} is not a folder; name one that `recsys import` has made.")
         if _is_category(folder):
             found.append(Category(folder.resolve().name, folder))
             continue
         inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         if not inside:
             raise DataError(
-                f"{folder.absolute()} holds no ratings: looked for {MANIFEST_FILE} and {RATINGS_FILE} there "
+                f"{folder} holds no ratings: looked for {MANIFEST_FILE} and {RATINGS_FILE} there "
                 "and for folders of categories; `recsys import` makes them."
             )
         found += [Category(path.name, path) for path in inside]
     names = [category.name for category in found]
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"The name of the folder {name!r} is not UTF-8; rename it.") from None
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise DataError(

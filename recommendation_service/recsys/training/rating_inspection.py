@@ -13,7 +13,8 @@ from recsys.evaluation.rating_evaluation import predict_pairs, rank_users
 from recsys.metrics.ranking import catalogue_coverage
 from recsys.metrics.rating import rating_metrics
 from recsys.recommenders.base import is_finite, load_array, top_items
-from recsys.recommenders.rating_base import MANIFEST_FILE
+from recsys.recommenders.rating_base import MANIFEST_FILE, RatingRecommender
+from recsys.training.rating_report import printable
 from recsys.types import Float32Array, Int32Array
 
 PARTS = ("train", "validation", "test")
@@ -48,7 +49,7 @@ def artifact_folder(models: Path, category: str) -> Path:
     Raises:
         ArtifactError: there is none; the message names where it was looked for and what is there.
     """
-    if not category or Path(category).name != category:
+    if category in ("", "..") or Path(category).name != category:
         raise ArtifactError(f"{category!r} is no category: give the name of a folder in {models.absolute()}.")
     folder = models / category
     if not (folder / MANIFEST_FILE).is_file():
@@ -74,7 +75,7 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     if limit < 1:
         raise InvalidRequestError(f"limit is {limit}; ask for at least 1.")
     recommender = artifact.recommender
-    user = artifact.user_mapping.indices([user_id])
+    user = artifact.user_mapping.indices([user_id.strip()])  # as the import takes ids
     is_known = bool(user[0] >= 0 and recommender.known_users[user[0]])
     allowed = recommender.known_items.copy()
     if is_known:
@@ -82,12 +83,22 @@ def recommend_for(artifact: RatingArtifact, user_id: str, limit: int) -> RankedA
     best = top_items(recommender.score_users(user)[0], limit, allowed)
     items = best.item_indices
     points = recommender.predict(np.full(len(items), user[0], np.int32), items)
-    label = (
-        ""
-        if is_known
-        else f"user {user_id} has no rating here: by item biases alone, the same for everybody new"
-    )
+    label = ""
+    if not is_known:
+        rests_on = "by item biases alone, the same for everybody new"
+        if user[0] >= 0 and _are_told_apart(recommender, int(user[0])):
+            rests_on = "by what is known of the user beside ratings"
+        label = f"user {printable(user_id) or 'without a name'} has no rating here: {rests_on}"
+    elif not len(items):
+        label = f"user {printable(user_id)} has rated every item here: there is nothing left to offer"
     return RankedAnswer(items, best.scores, points, is_known, label)
+
+
+def _are_told_apart(recommender: RatingRecommender, user: int) -> bool:
+    """Whether a user without a rating gets another list than somebody nobody knows: by features."""
+    own, of_nobody = recommender.score_users(np.array([user, -1], np.int32))
+    shift = own - of_nobody  # the same for every item where only the user's bias differs
+    return bool(np.ptp(shift) > 1e-5 * max(np.ptp(own), np.ptp(of_nobody)))
 
 
 def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[str]]:
@@ -97,8 +108,8 @@ def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[s
     rows = [
         [
             str(rank),
-            artifact.item_mapping.ids[item],
-            *([names[item]] if names else []),
+            printable(artifact.item_mapping.ids[item]),
+            *([printable(names[item])] if names else []),
             f"{answer.scores[rank - 1]:.4f}",
             f"{answer.points[rank - 1]:.2f}",
         ]
@@ -110,7 +121,9 @@ def format_answer(artifact: RatingArtifact, answer: RankedAnswer) -> list[list[s
 def inspect_artifact(artifact: RatingArtifact, folder: Path) -> str:
     """Split statistics, factor magnitudes, errors on what it learned from, and coverage, as text."""
     manifest = artifact.manifest
-    lines = [f"{folder.name}: {manifest['recommender']}, trained {manifest['trained_at']}"]
+    lines = [
+        f"{printable(folder.name)}: {manifest['recommender']}, trained {manifest.get('trained_at', '?')}"
+    ]
     lines += ["  " + " ".join(f"{name}={value}" for name, value in manifest["recipe"].items()), "", "Split"]
     split = manifest.get("split", {})
     lines += [f"  {split.get('strategy', 'not recorded')}"]

@@ -7,7 +7,9 @@ system and no state is needed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from recsys.evaluation.rating_evaluation import CUTOFFS
 from recsys.recommenders.mf import EpochLoss
 from recsys.recommenders.rating_base import read_manifest
 from recsys.training.mf_experiments import plot_curve
+from recsys.training.rating_report import printable
 from recsys.training.rating_training import CategoryResult
 from recsys.training.rating_tuning import RatingTrial
 
@@ -26,6 +29,17 @@ PANELS = {"ndcg": "NDCG", "recall": "Recall", "map": "MAP"}
 ERRORS = {"rmse": "RMSE", "mae": "MAE", "accuracy": "Accuracy"}
 COLOURS = ("#1b6ca8", "#d1751f", "#3a8f5c")
 DPI = 100
+NAME_SHOWN, TITLE_SHOWN = 24, 100  # characters
+
+
+@contextmanager
+def _plain_text() -> Iterator[None]:
+    """A dollar in a name is no formula, and a sign the font lacks is a box without a warning."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")
+        yield
 
 
 def plot_learning_curve(folder: Path, title: str) -> Path | None:
@@ -34,14 +48,17 @@ def plot_learning_curve(folder: Path, title: str) -> Path | None:
     if "curve" not in facts:
         return None
     path = folder / "learning_curve.png"
-    plot_curve([EpochLoss(**point) for point in facts["curve"]], facts["best_epoch"], title, path)
+    with _plain_text():
+        curve = [EpochLoss(**point) for point in facts["curve"]]
+        plot_curve(curve, facts["best_epoch"], printable(title), path)
     return path
 
 
+@_plain_text()
 def plot_tuning(trials: Sequence[RatingTrial], chosen: RatingTrial, title: str, path: Path) -> None:
     """Each figure against the values tried, the chosen one marked.
 
-    A line joins what differs in the last parameter alone.
+    A line joins what differs in the last parameter alone, and is called by the others.
     """
     figure, axes = _grid(2, 3, (12.0, 6.4))
     lines = _runs(trials)
@@ -54,21 +71,22 @@ def plot_tuning(trials: Sequence[RatingTrial], chosen: RatingTrial, title: str, 
     for panel, (name, words), colour in zip(axes[3:], ERRORS.items(), COLOURS, strict=True):
         _curve(panel, trials, lines, name, colour, words)
         panel.set_title(f"{words}, all pairs")
-    labels = [_label(trial.parameters) for trial in trials]
+    places, labels, axis = _ticks(trials, lines)
     at_chosen = next(place for place, trial in enumerate(trials) if trial is chosen)
     for panel in axes:
         panel.axvline(at_chosen, color="#999999", linestyle="--", linewidth=1)
-        panel.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) < 5 else 60)
-        panel.set_xlabel(", ".join(trials[0].parameters))
+        panel.set_xticks(places, labels, rotation=0 if max(map(len, labels)) < 5 else 60)
+        panel.set_xlabel(axis, fontsize=9)
         panel.grid(axis="y", alpha=0.3)
     _write(figure, f"{title}: validation part, the dashed line is the choice", path)
 
 
+@_plain_text()
 def plot_results(results: Sequence[CategoryResult], title: str, path: Path) -> None:
     """The figures on the test part, a group of bars a category that has some."""
     tested = [result for result in results if result.figures]
     figure, axes = _grid(2, 2, (max(9.0, 1.2 * len(tested)), 6.4))
-    names = [result.category for result in tested]
+    names = [printable(result.category, NAME_SHOWN) for result in tested]
     for panel, (name, words) in zip(axes[:3], PANELS.items(), strict=True):
         series = {f"@{k}": [r.figures.get(f"{name}@{k}", 0.0) for r in tested] for k in CUTOFFS}
         _bars(panel, series, names, words)
@@ -77,6 +95,7 @@ def plot_results(results: Sequence[CategoryResult], title: str, path: Path) -> N
     _write(figure, f"{title}: test part", path)
 
 
+@_plain_text()
 def plot_validation_against_test(
     validation: Mapping[str, float], test: Mapping[str, float], title: str, path: Path
 ) -> None:
@@ -115,6 +134,20 @@ def _runs(trials: Sequence[RatingTrial]) -> list[list[int]]:
     return [list(run) for _, run in itertools.groupby(range(len(trials)), key=lambda place: leading[place])]
 
 
+def _ticks(trials: Sequence[RatingTrial], lines: Sequence[list[int]]) -> tuple[list[float], list[str], str]:
+    """Where the axis is labelled, with what, and what it is: a label a trial, or a line of several."""
+    *leading, last = trials[0].parameters
+    if not leading or len(lines) == len(trials):
+        labels = [_label(trial.parameters) for trial in trials]
+        return list(map(float, range(len(trials)))), labels, ", ".join(trials[0].parameters)
+    along = [str(trials[place].parameters[last]) for place in lines[0]]
+    return (
+        [sum(places) / len(places) for places in lines],
+        [_label({name: trials[places[0]].parameters[name] for name in leading}) for places in lines],
+        f"{', '.join(leading)}\n(along a line {last}: {', '.join(along)})",
+    )
+
+
 def _curve(
     panel: Axes, trials: Sequence[RatingTrial], lines: Sequence[list[int]], name: str, colour: str, label: str
 ) -> None:
@@ -147,7 +180,7 @@ def _label(parameters: Mapping[str, object]) -> str:
 
 
 def _write(figure: Figure, title: str, path: Path) -> None:
-    figure.suptitle(title)
+    figure.suptitle(printable(title, TITLE_SHOWN))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, dpi=DPI, format="png", metadata={"Software": None})

@@ -11,6 +11,7 @@ from recsys.training.rating_tuning import Choice, RatingTrial, Tuning, best_by
 
 SUMMARY_FIGURES = ("rmse", "mae", "accuracy", "ndcg@10", "recall@10", "map@10")
 LINE_WIDTH = 100
+NAME_SHOWN = 64  # characters of a name or an id in a table
 BEST_SHOWN = ("ndcg@10", "recall@10", "map@10", "rmse", "mae", "accuracy")
 
 
@@ -34,7 +35,7 @@ def format_tuning(tuning: Tuning, choice: Choice) -> str:
         )
     tested = ", ".join(f"{name} {value:.4f}" for name, value in tuning.result.figures.items())
     lines = [
-        wrap(f"{tuning.result.category}, on the {tuning.protocol}"),
+        wrap(f"{printable(tuning.result.category)}, on the {tuning.protocol}"),
         "",
         *_table(trials, [name for name in trials[0].figures if "@" not in name], with_seconds=True),
         "",
@@ -94,13 +95,13 @@ def format_summary(results: Sequence[CategoryResult]) -> str:
     header = ["category", "status", "factors", *shown, "seconds"]
     rows = [
         [
-            *(result.category, result.status, str(result.parameters.get("factors", "-"))),
+            *(printable(result.category), result.status, str(result.parameters.get("factors", "-"))),
             *(_cell(result.figures, name) for name in shown),
             f"{result.seconds:.1f}",
         ]
         for result in results
     ]
-    notes = [f"{result.category}: {note}" for result in results for note in result.notes]
+    notes = [f"{printable(result.category)}: {note}" for result in results for note in result.notes]
     failed = sum(result.status == FAILED for result in results)
     total = f"{len(results) - failed} of {len(results)} categories are there" + f", {failed} failed" * bool(
         failed
@@ -119,6 +120,16 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def printable(text: str, at_most: int = NAME_SHOWN) -> str:
+    r"""What a terminal can show in one line: other characters escaped, long texts cut.
+
+    >>> printable("a\nb"), printable("abcdef", 4)
+    ('a\\nb', 'abc…')
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: at_most + 1])
+    return shown if len(shown) <= at_most else shown[: at_most - 1] + "…"
 
 
 def _cell(figures: Mapping[str, float], name: str) -> str:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recsys.artifacts.rating_artifact import save_rating_artifact
 from recsys.datasets.files import Staging
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, ConfigError, RecsysError
 from recsys.evaluation.rating_evaluation import RatingEvaluation, evaluate_ratings, relevant_from
 from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
@@ -47,6 +49,9 @@ class RatingPlan:
 
     `overrides`: hyper-parameters instead of the configured ones. `relevant_at`: the points from which
     an item is liked; None: three quarters up the range. `again`: do not skip what is there.
+
+    Raises (when made):
+        ConfigError: `relevant_at` is not a finite number.
     """
 
     recommender: str
@@ -56,6 +61,10 @@ class RatingPlan:
     split: SplitOptions = field(default_factory=SplitOptions)
     relevant_at: float | None = None
     again: bool = False
+
+    def __post_init__(self) -> None:
+        if self.relevant_at is not None and not math.isfinite(self.relevant_at):
+            raise ConfigError(f"relevant-at is {self.relevant_at}; give points of the scale, such as 4.")
 
     def relevant_in(self, points_range: tuple[float, float]) -> float:
         """The points from which an item counts as liked."""
@@ -84,6 +93,37 @@ class Fitted:
     evaluate_seconds: float
 
 
+def check_output(output: Path) -> None:
+    """Make the folder and write something there, before the time of a training is spent.
+
+    Raises:
+        ArtifactError: it cannot be made or written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise ArtifactError(
+            f"{output.absolute()} cannot be written ({error.strerror or error}); name another --output, or "
+            "mend its permissions."
+        ) from error
+
+
+def check_is_of(folder: Path, recommender: str) -> None:
+    """Refuse the folder of another recommender: training there would leave files of both.
+
+    Raises:
+        ArtifactError: its manifest names another one.
+    """
+    try:
+        found = read_manifest(folder).get("recommender")
+    except ArtifactError:
+        return  # nothing there, or nothing that can be used
+    if found != recommender:
+        raise ArtifactError(f"{folder} holds a {found}, not a {recommender}; give another --output.")
+
+
 def each_category(
     categories: Sequence[Category],
     run: Callable[[Category, ProgressCallback], CategoryResult],
@@ -103,16 +143,35 @@ def train_category(
         RecsysError: the data or a hyper-parameter cannot be used.
     """
     folder = plan.output / category.name
+    check_is_of(folder, plan.recommender)
     if not plan.again and (folder / MANIFEST_FILE).is_file():
-        return _skip(category, folder, plan)
+        return _skip(category, folder)
     data = load_category(category, plan.split)
+    tuned, notes = _tuned_values(folder, plan, data)
+    result = train_and_keep(data, folder, plan, {**tuned, **plan.overrides}, progress=progress)
+    return replace(result, notes=(*data.notes, *notes, *result.notes))
+
+
+def _tuned_values(
+    folder: Path, plan: RatingPlan, data: CategoryData
+) -> tuple[Mapping[str, object], tuple[str, ...]]:
+    """What `recsys tune` has chosen and `overrides` do not replace, and what is to be said of it."""
     tuned = read_tuned(folder)
-    parameters = {**(tuned["parameters"] if tuned else {}), **plan.overrides}
-    notes = data.notes
-    if tuned:
-        notes += (f"tuned values of {folder / TUNED_FILE} used: {describe(tuned['parameters'])}",)
-    result = train_and_keep(data, folder, plan, parameters, progress=progress)
-    return replace(result, notes=(*notes, *result.notes))
+    path = folder / TUNED_FILE
+    asked = (tuned or {}).get("asked")
+    if tuned is None or not isinstance(asked, dict) or asked.get("recommender") != plan.recommender:
+        return {}, ()
+    used = {name: value for name, value in tuned["parameters"].items() if name not in plan.overrides}
+    try:
+        make_rating_recommender(plan.recommender, **{**used, **plan.overrides})
+    except ConfigError as error:
+        raise ArtifactError(f"{path}: {error} Remove it and tune again.") from error
+    if not used:
+        return {}, ()
+    notes: tuple[str, ...] = (f"tuned values of {path} used: {describe(used)}",)
+    if asked.get("dataset_hash") != data.dataset_hash:
+        notes += (f"they were chosen on other data than {data.folder} holds now; `recsys tune` chooses anew",)
+    return used, notes
 
 
 def train_and_keep(
@@ -161,10 +220,10 @@ def train_and_keep(
     return CategoryResult(
         data.name,
         TRAINED,
-        asdict_of(fitted.recommender),
+        parameters_used(manifest),
         figures,
         time.perf_counter() - started,
-        (caveat,) if caveat and figures else (),
+        _capped(manifest) + ((caveat,) if caveat and figures else ()),
     )
 
 
@@ -202,7 +261,7 @@ def read_tuned(folder: Path) -> dict[str, Any] | None:
     path = folder / TUNED_FILE
     try:
         tuned = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); remove it and tune again.") from error
@@ -215,7 +274,7 @@ def result_of_manifest(category: str, folder: Path, status: str, notes: tuple[st
     """The figures of what is kept already."""
     manifest = read_manifest(folder)
     figures = manifest.get("metrics", {}).get("figures", {})
-    return CategoryResult(category, status, manifest["recipe"], figures, 0.0, notes)
+    return CategoryResult(category, status, parameters_used(manifest), figures, 0.0, notes)
 
 
 def kept_results(output: Path, recommender: str) -> list[CategoryResult]:
@@ -247,9 +306,10 @@ def describe(parameters: Mapping[str, object]) -> str:
     return " ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def asdict_of(recommender: RatingRecommender) -> dict[str, object]:
-    """Its hyper-parameters."""
-    return asdict(recommender.config)
+def parameters_used(manifest: Mapping[str, Any]) -> dict[str, object]:
+    """The recipe, with as many factors as the matrix allowed."""
+    capped = {name: value for name, value in manifest["facts"].items() if name == "factors"}
+    return {**manifest["recipe"], **capped}
 
 
 def _run_or_fail(
@@ -262,20 +322,28 @@ def _run_or_fail(
     except Exception as error:
         # One category must not cost a person the others; the log has where it came from.
         logger.info("rating pipeline failed category=%s", category.name, exc_info=True)
-        return CategoryResult(category.name, FAILED, notes=(str(error) or repr(error),))
+        return CategoryResult(category.name, FAILED, notes=(_told(error),))
 
 
-def _skip(category: Category, folder: Path, plan: RatingPlan) -> CategoryResult:
+def _told(error: Exception) -> str:
+    if isinstance(error, RecsysError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error}; mend that path, or name another folder."
+    return f"{error!r}; the log has where it came from."
+
+
+def _skip(category: Category, folder: Path) -> CategoryResult:
     notes: tuple[str, ...] = (f"{folder} exists; --again trains it anew",)
     manifest = read_manifest(folder)
-    if manifest.get("recommender") != plan.recommender:
-        raise ArtifactError(
-            f"{folder} holds a {manifest.get('recommender')}, not a {plan.recommender}; "
-            "give another --output."
-        )
     if manifest.get("dataset_hash") != hash_category(category):
         notes = (f"{folder} exists but was trained on other data; --again trains it anew",)
     return result_of_manifest(category.name, folder, SKIPPED, notes)
+
+
+def _capped(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    asked, used = manifest["recipe"].get("factors"), parameters_used(manifest).get("factors")
+    return () if asked == used else (f"factors capped from {asked} to {used}: the matrix allows no more",)
 
 
 def _metrics(evaluation: RatingEvaluation | None) -> dict[str, Any]:

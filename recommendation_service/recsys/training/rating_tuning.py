@@ -27,6 +27,7 @@ from recsys.training.rating_training import (
     TUNED_FILE,
     CategoryResult,
     RatingPlan,
+    check_is_of,
     describe,
     read_tuned,
     result_of_manifest,
@@ -106,6 +107,7 @@ def tune_category(
         DataError: the data cannot be used, or nothing in the validation part can be ranked.
     """
     folder = plan.output / category.name
+    check_is_of(folder, plan.recommender)
     asked = _asked(category, plan, grid, choice)
     tuned = None if plan.again else read_tuned(folder)
     if tuned is not None and tuned.get("asked") == asked:
@@ -135,6 +137,21 @@ def tune_category(
     )
     result = replace(result, notes=(*data.notes, *notes, *result.notes))
     return Tuning(result, tuple(trials), chosen, protocol)
+
+
+def check_grid(plan: RatingPlan, grid: Mapping[str, Sequence[object]]) -> None:
+    """Make every combination a configuration, before anything is read or fitted.
+
+    Raises:
+        ConfigError: the grid is empty, is not of lists, or holds a value that cannot be used.
+    """
+    for name, values in grid.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ConfigError(f"The grid's {name} is {values!r}; it must be a list of values to try.")
+    if not grid:
+        raise ConfigError(f"The grid of {plan.recommender} is empty; name a parameter and the values to try.")
+    for parameters in _combinations(grid):
+        make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
 
 
 def choose(trials: Sequence[RatingTrial], choice: Choice) -> RatingTrial:
@@ -210,12 +227,8 @@ def _was_made_by(folder: Path, category: Category, parameters: Mapping[str, obje
 def _combine(
     data: CategoryData, plan: RatingPlan, grid: Mapping[str, Sequence[object]]
 ) -> tuple[list[dict[str, object]], tuple[str, ...]]:
-    """Every combination the matrix allows, each checked as a configuration before anything is fitted."""
-    for name, values in grid.items():
-        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            raise ConfigError(f"The grid's {name} is {values!r}; it must be a list of values to try.")
-    if not grid:
-        raise ConfigError(f"The grid of {plan.recommender} is empty; name a parameter and the values to try.")
+    """Every combination the matrix allows."""
+    check_grid(plan, grid)
     notes: tuple[str, ...] = ()
     allowed = rating_recommender_class(plan.recommender).most_factors(
         len(data.user_mapping), len(data.item_mapping)
@@ -226,10 +239,11 @@ def _combine(
         if dropped:
             notes = (f"factors {', '.join(dropped)} left out: the matrix allows {allowed} at most",)
         grid = {**grid, "factors": fitting or [allowed]}
-    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    for parameters in combinations:
-        make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
-    return combinations, notes
+    return _combinations(grid), notes
+
+
+def _combinations(grid: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def _try(

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.cli import main
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
-from recsys.datasets.ratings import RatingBatch, save_ratings
+from recsys.datasets.ratings import RatingBatch, load_ratings, save_ratings
 
 
 @pytest.fixture
@@ -64,3 +64,32 @@ def test_training_reads_features_and_inspecting_names_the_worst_rows(
     assert "item features: 2 columns of tags; left out: industry (constant: it has one value)" in said
     offered = run(capsys, "recommend", "feature_als", "--user", "u1", "--category", "films", "--limit", "2")
     assert len(offered.strip().splitlines()) == 3
+
+
+BY_FEATURES, BY_BIASES = "by what is known of the user beside ratings", "by item biases alone"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "options", "rests_on"),
+    [
+        ("feature_als", ["factors=3", "iterations=4"], BY_FEATURES),
+        ("mf", ["factors=3", "epochs=3", "batch_size=64", "features=true"], BY_FEATURES),
+        ("mf", ["factors=3", "epochs=3", "batch_size=64"], BY_BIASES),
+        ("svd", ["factors=3"], BY_BIASES),
+    ],
+)
+def test_a_user_without_a_rating_in_training_is_told_what_the_list_rests_on(
+    films: Path, capsys: pytest.CaptureFixture[str], pipeline: str, options: list[str], rests_on: str
+) -> None:
+    users = [f"u{u}" for u in range(40) for _ in range(30)]
+    items = [f"i{i}" for _ in range(40) for i in range(30)]
+    points = np.array([5 if (u + i) % 2 == 0 else 2 for u in range(40) for i in range(30)], np.float32)
+    parts = np.array([2 if user == "u7" else i % 3 for i, user in enumerate(users)], np.uint8)
+    catalogue = load_ratings(films).catalogue
+    people = pq.read_table(films / "users.parquet")
+    save_ratings([RatingBatch(users, items, points, parts=parts)], films, catalogue=catalogue, users=people)
+    run(capsys, "train", pipeline, "--data", str(films), "--set", *options)
+
+    for user, told in (("u7", rests_on), ("nobody", BY_BIASES)):
+        said = run(capsys, "recommend", pipeline, "--user", user, "--category", "films", "--limit", "2")
+        assert said.splitlines()[-1].startswith(f"user {user} has no rating here: {told}")

@@ -14,6 +14,7 @@ from recsys.cli import main
 from recsys.commands import rating_pipelines
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.ratings import RatingBatch, load_ratings, save_ratings
+from recsys.training import rating_report
 
 N_USERS, N_ITEMS = 40, 30
 
@@ -180,7 +181,17 @@ def test_a_user_gets_unrated_items_with_their_names_and_a_stranger_is_told_apart
         (["train", "svd", "--data", "nowhere"], "nowhere is not a folder"),
         (["train", "svd", "--data", "BOOKS", "--set", "factors=0"], "svd.factors is 0"),
         (["train", "svd", "--data", "BOOKS", "--set", "colour=red"], "svd has no colour"),
+        (["train", "svd", "--data", "BOOKS", "--set", "seed=-1"], "svd.seed is -1"),
+        (["train", "svd", "--data", "BOOKS", "--seed", "-1"], "seed of the division is -1"),
+        (["train", "svd", "--data", "BOOKS", "--shares", "1", "1", "0"], "three that add up to 1"),
+        (["train", "svd", "--data", "BOOKS", "--relevant-at", "nan"], "relevant-at is nan"),
+        (["train", "svd", "--data", "BOOKS", "--output", "/dev/null"], "/dev/null cannot be written"),
         (["tune", "svd", "--data", "BOOKS", "--tolerance", "2"], "tolerance is 2.0"),
+        (["tune", "svd", "--data", "BOOKS", "--grid", "factors=2,,3"], "svd.factors is ''"),
+        (["tune", "svd", "--data", "BOOKS", "--grid", "factors=x"], "svd.factors is 'x'"),
+        (["tune", "svd", "--data", "BOOKS", "--grid", "factors=2", "--set", "factors=3"], "in one of them"),
+        (["recommend", "svd", "--user", "u1", "--category", ".."], "'..' is no category"),
+        (["inspect", "svd", "--category", ""], "'' is no category"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
@@ -197,20 +208,171 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--shares", "0.5", "0.5", "0.5"], "three that add up to 1"),
-        (["--relevant-at", "9"], "no user has a liked item in the validation part"),
-    ],
-)
 def test_what_the_data_does_not_allow_is_told_in_the_table(
-    shop: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+    shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = run(capsys, "tune", "svd", "--data", str(shop / "books"), "--grid", "factors=2", *options)
+    command = ["tune", "svd", "--data", str(shop / "books"), "--grid", "factors=2", "--relevant-at", "9"]
+    code, out, _ = run(capsys, *command)
     assert code == 1
     assert out.splitlines()[1].split()[:2] == ["books", "failed"]
-    assert message in out
+    assert "no user has a liked item in the validation part" in out
+
+
+@pytest.mark.parametrize("flag", ["--data", "--output"])
+def test_a_folder_without_a_name_is_refused(
+    shop: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "svd", "--data", str(shop / "books"), flag, ""])
+    assert f"argument {flag}: it is empty; name a folder" in capsys.readouterr().err
+
+
+def test_more_factors_than_the_matrix_allows_are_told_by_category(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "svd", "--data", str(shop / "books"), "--set", "factors=50"]
+    _, out, _ = run(capsys, *command)
+    assert out.splitlines()[1].split()[:3] == ["books", "trained", "29"]
+    assert "books: factors capped from 50 to 29: the matrix allows no more" in out
+    with (tmp_path / "models" / "rating" / "svd" / "results.csv").open() as file:
+        assert [row["factors"] for row in csv.DictReader(file)] == ["29"]
+    assert run(capsys, *command)[1].splitlines()[1].split()[:3] == ["books", "skipped", "29"]
+
+
+def test_a_folder_of_another_pipeline_is_left_alone(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ["--data", str(shop / "books"), "--output", str(tmp_path / "out")]
+    run(capsys, "tune", "svd", *there, "--grid", "factors=3")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out" / "books").iterdir()}
+
+    for command in (["train", "feature_als"], ["tune", "feature_als", "--grid", "factors=2"]):
+        code, out, _ = run(capsys, *command, *there, "--again")
+        assert code == 1
+        assert "out/books holds a svd, not a feature_als; give another --output" in out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "books").iterdir()} == before
+
+
+def test_tuned_values_of_other_data_or_by_hand_are_told(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--data", str(shop / "books"), "--output", str(tmp_path / "out"), "--again"]
+    run(capsys, "tune", "svd", *command, "--grid", "factors=3")
+    assert "tuned values of" not in run(capsys, "train", "svd", *command, "--set", "factors=2")[1]
+
+    write_tastes(shop / "books", seed=9)
+    out = run(capsys, "train", "svd", *command)[1]
+    assert "factors=3" in out
+    assert "chosen on other data than" in out
+
+    path = tmp_path / "out" / "books" / "tuned.json"
+    path.write_text(path.read_text().replace('"factors": "3"', '"factors": "many"'))
+    code, out, _ = run(capsys, "train", "svd", *command)
+    assert code == 1
+    assert "tuned.json: svd.factors is 'many'" in out
+
+
+def test_a_tuning_without_a_test_part_leaves_no_picture_of_an_earlier_one(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tune", "svd", "--data", str(shop / "books"), "--output", str(tmp_path / "out")]
+    command += ["--grid", "factors=2,2"]
+    run(capsys, *command)
+    assert run(capsys, *command, "--shares", "0.8", "0.2", "0")[0] == 0
+    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["tuning.png"]
+    assert len((tmp_path / "out" / "books" / "tuning.csv").read_text().splitlines()) == 2
+
+
+def test_ids_that_a_terminal_cannot_show_are_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((12, 10)) < 0.8)
+    points = rng.integers(1, 6, len(users)).astype(np.float32)
+    batch = RatingBatch([f"u\n{u}" for u in users], [f"\x1b[31mi{i}" for i in items], points)
+    save_ratings([batch], tmp_path / "odd")
+    run(capsys, "train", "svd", "--data", str(tmp_path / "odd"))
+    ask = ["recommend", "svd", "--category", "odd", "--user"]
+
+    _, out, _ = run(capsys, *ask, " u\n1 ")
+    assert "\x1b" not in out
+    assert r"\x1b[31mi" in out
+    _, out, _ = run(capsys, *ask, "\x1b" + "x" * 1000)
+    assert out.splitlines()[-1].startswith(r"user \x1bxxx")
+    assert len(out.splitlines()[-1]) < 200
+    _, out, _ = run(capsys, *ask, "")
+    assert out.splitlines()[-1].startswith("user without a name has no rating here")
+
+
+def test_a_category_of_any_name_is_trained_shown_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tastes(tmp_path / "odd" / "$x_{$\nb")
+    out_folder = ["--output", str(tmp_path / "out")]
+    code, out, _ = run(
+        capsys, "tune", "svd", "--data", str(tmp_path / "odd"), *out_folder, "--grid", "factors=2"
+    )
+    assert code == 0
+    assert [r"$x_{$\nb", "trained"] in [line.split()[:2] for line in out.splitlines()]
+    assert (
+        run(capsys, "train", "mf", "--data", str(tmp_path / "odd"), "--set", "epochs=1", "factors=2")[0] == 0
+    )
+    assert run(capsys, "inspect", "mf", "--all")[1].splitlines()[1].split() == [r"$x_{$\nb", "pass"]
+
+    (tmp_path / "odd" / "bad\udcff").mkdir()
+    code, _, err = run(capsys, "train", "svd", "--data", str(tmp_path / "odd"), *out_folder)
+    assert code == 1
+    assert r"'bad\udcff' is not UTF-8; rename it" in err
+
+
+def test_a_file_where_a_category_would_go_is_named(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "books").touch()
+    code, out, _ = run(
+        capsys, "train", "svd", "--data", str(shop / "books"), "--output", str(tmp_path / "out")
+    )
+    assert code == 1
+    assert "out/books'; mend that path, or name another folder" in out
+
+
+def test_who_has_rated_everything_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    users, items = np.divmod(np.arange(36), 6)
+    batch = RatingBatch([f"u{u}" for u in users], [f"i{i}" for i in items], (users + items) % 5 + 1.0)
+    save_ratings([batch], tmp_path / "full")
+    run(capsys, "train", "svd", "--data", str(tmp_path / "full"), "--shares", "1", "0", "0")
+    _, out, _ = run(capsys, "recommend", "svd", "--category", "full", "--user", "u1")
+    assert out.splitlines()[1:] == ["user u1 has rated every item here: there is nothing left to offer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("split", None),
+        ("split", {"train": {"ratings": 3}}),
+        ("split", {"train": 3}),
+        ("metrics", []),
+        ("metrics", {"figures": {"rmse": 1.0}}),
+        ("metrics", {"protocol": "p", "figures": {"rmse": "low"}}),
+    ],
+)
+def test_a_manifest_that_does_not_count_is_told_by_all_who_read_it(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: object
+) -> None:
+    command = ["train", "svd", "--data", str(shop / "books"), "--set", "factors=2"]
+    run(capsys, *command)
+    path = tmp_path / "models" / "rating" / "svd" / "books" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    told = "does not say split and metrics as a training does; train again"
+
+    code, _, err = run(capsys, "inspect", "svd")
+    assert code == 1
+    assert told in err
+    code, out, _ = run(capsys, *command)
+    assert code == 1
+    assert told in out
+    assert run(capsys, *command, "--again")[0] == 0
 
 
 def test_a_look_inside_shows_the_split_the_factors_the_errors_and_the_coverage(
@@ -259,5 +421,6 @@ def test_the_help_of_train_and_tune_names_the_pipelines(capsys: pytest.CaptureFi
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    results = doctest.testmod(rating_pipelines)
-    assert (results.attempted, results.failed) == (1, 0)
+    for module, n_examples in ((rating_pipelines, 1), (rating_report, 1)):
+        results = doctest.testmod(module)
+        assert (results.attempted, results.failed) == (n_examples, 0)

@@ -171,6 +171,7 @@ def test_a_category_that_fails_is_named_and_the_others_are_there(
     source.mkdir()
     (source / "Bad.jsonl").write_text('{"user_id": "a"}\n')
     (source / "Good.csv").write_text("user_id,parent_asin,rating,timestamp\na,x,5,1600000000000\n")
+    (source / "meta_Good.jsonl").write_text('{"title": "a description", "parent_asin": "x"}\n')
 
     assert main(["import", str(source), "--format", "amazon", "--output", str(tmp_path / "out")]) == 1
 
@@ -231,6 +232,32 @@ def test_limits_that_leave_nothing_keep_what_was_there(
 
     assert "Nothing is left of 1 ratings by k-core 5; lower k-core or the caps." in capsys.readouterr().err
     assert len(load_ratings(tmp_path / "out").ratings) == 1
+
+
+def test_nothing_but_zeros_says_how_to_keep_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\na,x,0\nb,x,0\n")
+    command = ["import", str(path), "--format", "csv", "--output", str(tmp_path / "out")]
+
+    assert main(command) == 1
+
+    assert "all 2 are 0, which says that none was given; --zeros keep" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--zeros", "keep"]) == 0
+
+
+def test_files_named_by_their_part_alone_are_of_their_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "Books"
+    source.mkdir()
+    for part, row in zip(PARTS, ("a,x,5", "b,x,4", "a,y,1"), strict=True):
+        (source / f"{part}.csv").write_text(f"user_id,parent_asin,rating\n{row}\n")
+
+    (told,) = run(capsys, str(source), "--format", "amazon", "--output", str(tmp_path / "out"))
+
+    assert told == {"category": "Books", "users": 2, "items": 2, "ratings": 3}
+    assert load_ratings(tmp_path / "out" / "Books").ratings.parts is not None
 
 
 @pytest.mark.parametrize(("size", "ratings"), [("small", 10_000), ("7", 7), ("full", 12_000)])

@@ -96,6 +96,9 @@ def test_zeros_are_dropped_and_points_clipped_and_both_counted(
     [
         ({"zeros": "ignore"}, "zeros is 'ignore'; it must be one of drop, keep"),
         ({"scale": (5, 1)}, "goes from 5 to 1; write it like 1:5"),
+        ({"scale": (1, np.inf)}, "goes from 1 to inf"),
+        ({"scale": (1, 1e39)}, "goes from 1 to 1e"),
+        ({"seed": -1}, "seed is -1; it must be a whole number from 0"),
         ({"k_core": 0}, "k_core is 0; it must be a whole number from 1"),
         ({"sample": 0}, "sample is 0"),
     ],

@@ -134,7 +134,7 @@ def test_unusable_ratings_are_refused(tmp_path: Path, batch: RatingBatch, messag
 
 
 def test_batches_that_differ_in_their_columns_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="differ in their columns"):
+    with pytest.raises(DataError, match="have rated_at, text and others have not"):
         save_ratings([TWO_BATCHES[0], RatingBatch(["ann"], ["m2"], [1.0])], tmp_path)
 
 
@@ -155,11 +155,31 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_lists_other_files_cannot_hide_ratings_outside_the_mappings(tmp_path: Path) -> None:
-    save_ratings(TWO_BATCHES, tmp_path)
+    manifest = save_ratings(TWO_BATCHES, tmp_path)
     other = tmp_path / "other"
     save_ratings([RatingBatch(["ann", "cat"], ["m1", "m3"], [1.0, 1.0])], other)
-    (tmp_path / MANIFEST_FILE).write_text(json.dumps({"schema_version": 1, "files": {}}))
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps({**manifest, "files": {}}))
     (tmp_path / "user_mapping.json").write_text('{"ann": 0}')
 
     with pytest.raises(DataError, match="does not fit its mappings"):
+        load_ratings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("files", None, "lists no files"),
+        ("files", {RATINGS_FILE: {"bytes": "many"}}, "not its bytes and sha256"),
+        ("rating_range", None, "says rating_range: None, not the lowest and the highest points"),
+        ("rating_range", [5.0, 1.0], r"says rating_range: \[5.0, 1.0\]"),
+        ("scale", [1, "x"], r"says scale: \[1, 'x'\]"),
+        ("scale", [1, float("inf")], r"says scale: \[1, inf\]"),
+    ],
+)
+def test_a_manifest_that_does_not_count_is_refused(
+    tmp_path: Path, name: str, value: object, message: str
+) -> None:
+    manifest = save_ratings(TWO_BATCHES, tmp_path)
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps({**manifest, name: value}))
+    with pytest.raises(DataError, match=message):
         load_ratings(tmp_path)

@@ -92,7 +92,7 @@ def test_scores_rank_as_predictions_do() -> None:
 def test_features_are_taken_where_the_data_has_them() -> None:
     groups = pa.table({"group": [f"g{n % 3}" for n in range(50)]})
     kinds = pa.table({"kinds": [["a"] if n % 2 else ["b", "c"] for n in range(30)]})
-    fitted = fit(make_data(user_features=groups, item_features=kinds), history=False)
+    fitted = fit(make_data(user_features=groups, item_features=kinds), history=False, features=True)
     assert fitted.factors.user_factors[0].any()  # has a group, no rating
     assert fitted.factors.item_factors[0].any()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, ConfigError, DataError
@@ -224,6 +226,22 @@ def test_biases_are_the_damped_means_of_what_is_left() -> None:
     assert biases.mean == 3.0
     assert biases.item_biases.tolist() == [0.0, 0.0, 0.0]  # (2 - 2) / 3, 0 / 2, no rating
     assert biases.user_biases.tolist() == pytest.approx([2 / 3, -1.0, 0.0])
+
+
+def test_a_long_matrix_is_never_made_dense() -> None:
+    rng = np.random.default_rng(0)
+    users, items = rng.choice(100_000, 2_000, replace=False), rng.integers(0, 300, 2_000)
+    matrix = csr_matrix((rng.integers(1, 6, 2_000).astype(float), (users, items)), (100_000, 300))
+
+    tracemalloc.start()
+    left, sizes, right = truncated_svd(matrix, 3, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 100e6  # dense it has 240 MB, and LAPACK works on copies
+    rated = matrix[np.sort(users)].toarray()
+    np.testing.assert_allclose(sizes, np.linalg.svd(rated, compute_uv=False)[:3], rtol=1e-9)
+    np.testing.assert_allclose(matrix.T @ left, right * sizes, atol=1e-9)
 
 
 def test_values_come_largest_first_with_either_solver() -> None:

@@ -9,6 +9,7 @@ import matplotlib.image
 
 from recsys.training.rating_plots import (
     _runs,
+    _ticks,
     plot_learning_curve,
     plot_results,
     plot_tuning,
@@ -47,6 +48,25 @@ def test_a_line_joins_what_differs_in_the_last_parameter_alone() -> None:
     assert _runs(trials_of({"factors": 4}, {"factors": 8})) == [[0, 1]]
     pairs = [{"factors": f, "weight_decay": d} for f in (4, 8) for d in (0.1, 0.2, 0.3)]
     assert _runs(trials_of(*pairs)) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_label_stands_for_a_line_of_several() -> None:
+    pairs = [{"factors": f, "weight_decay": d} for f in (4, 8) for d in (0.1, 0.2, 0.3)]
+    trials = trials_of(*pairs)
+    places, labels, axis = _ticks(trials, _runs(trials))
+    assert (places, labels) == ([1, 4], ["4", "8"])
+    assert axis == "factors\n(along a line weight_decay: 0.1, 0.2, 0.3)"
+
+    alone = trials_of({"factors": 4, "centre": "none"}, {"factors": 8, "centre": "none"})
+    assert _ticks(alone, _runs(alone)) == ([0, 1], ["4 none", "8 none"], "factors, centre")
+
+
+def test_any_name_of_a_category_can_be_drawn(tmp_path: Path) -> None:
+    for name in ("$x_{$", "a\nb", "日本語", "n" * 200):
+        plot_results([CategoryResult(name, TRAINED, figures=FIGURES)], name, tmp_path / "one.png")
+        plot_validation_against_test(FIGURES, FIGURES, name, tmp_path / "both.png")
+        plot_tuning(trials := trials_of({"factors": 4}), trials[0], name, tmp_path / "tuning.png")
+        assert shape_of(tmp_path / "one.png") == (900, 640)
 
 
 def test_results_are_drawn_of_categories_with_figures(tmp_path: Path) -> None:

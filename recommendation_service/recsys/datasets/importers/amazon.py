@@ -1,7 +1,9 @@
 """The Amazon reviews (Hou et al., 2024), 5-core: a category a file, or a train, a valid and a test file each.
 
 Known names: Category.jsonl, .jsonl.gz, .parquet, .csv, .csv.gz; with .train, .valid or .test before the
-ending where the set is split already; further words of a name (.5core, .small) tell variants apart.
+ending where the set is split already; further words of a name (.5core, .small) tell variants apart. Files
+called train, valid and test alone are the category their folder is named after. The set's descriptions of
+products (meta_Category.jsonl) hold no ratings and are passed over.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def find_categories(path: Path) -> Mapping[str, tuple[AmazonFile, ...]]:
     files = [file for file in map(_describe, candidates) if file is not None]
     if not files:
         raise DataError(
-            f"{path} holds no .jsonl, .jsonl.gz, .parquet or .csv file; name a folder with a category a file."
+            f"{path.absolute()} holds no .jsonl, .jsonl.gz, .parquet or .csv file; name a folder with a "
+            "category a file."
         )
     categories: dict[str, dict[str | None, AmazonFile]] = {}
     for file in files:
@@ -57,9 +60,11 @@ def find_categories(path: Path) -> Mapping[str, tuple[AmazonFile, ...]]:
 def _describe(path: Path) -> AmazonFile | None:
     name = path.name.removesuffix(".gz")
     ending = Path(name).suffix
-    if not path.is_file() or ending not in FORMAT_OF_ENDING or name.startswith("."):
+    if not path.is_file() or ending not in FORMAT_OF_ENDING or name.startswith((".", "meta_")):
         return None
     words = name.removesuffix(ending).split(".")
+    if words[0] in PARTS:  # train.parquet: the category is the folder's name
+        words = [path.absolute().parent.name, *words]
     part = next((word for word in words[1:] if word in PARTS), None)
     category = ".".join(word for word in words if word != part)
     return AmazonFile(path, category, part, FORMAT_OF_ENDING[ending])

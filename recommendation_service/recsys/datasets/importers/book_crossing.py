@@ -38,7 +38,9 @@ def find_book_crossing(path: Path) -> BookCrossingFiles:
     """
     folder, ratings = (path, _first(path, RATING_FILES)) if path.is_dir() else (path.parent, path)
     if ratings is None:
-        raise DataError(f"{path} holds none of {', '.join(RATING_FILES)}; name a Book-Crossing folder.")
+        raise DataError(
+            f"{path.absolute()} holds none of {', '.join(RATING_FILES)}; name a Book-Crossing folder."
+        )
     check_file(ratings)
     table = DelimitedTable(ratings, encoding=ENCODING, escape="\\")
     return BookCrossingFiles(table, _first(folder, BOOK_FILES), _first(folder, USER_FILES))

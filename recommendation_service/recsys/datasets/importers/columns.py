@@ -30,6 +30,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "reviewtext", "review", "comment"),
     "count": ("count", "n", "sales", "sold", "nsold", "unitssold", "quantity", "numsoldtime"),
 }
+LARGEST_RATING = float(np.finfo(np.float32).max)
 # Numbers from here on are milliseconds, microseconds and nanoseconds: as seconds they would lie
 # beyond the year 5138.
 SMALLEST_MS, SMALLEST_US, SMALLEST_NS = 1e11, 1e14, 1e17
@@ -68,7 +69,8 @@ def choose_columns(
     `named` is what the caller said ("user" -> "who"); the rest is found by the usual names.
 
     Raises:
-        DataError: a required column is not found, or one that was named is not in the file.
+        DataError: a required column is not found, one that was named is not in the file, or one column
+            is two things.
     """
     unknown = set(named) - set(ALIASES)
     if unknown:
@@ -80,9 +82,15 @@ def choose_columns(
             chosen[ours] = found
         elif is_required:
             raise DataError(
-                f"{path} has no column for the {ours}; it has: {', '.join(available)}. Its first line must "
-                f"name the columns; if {ours} has another name there, give it as {ours}=NAME."
+                f"{path} has no column for the {ours}; it has: {', '.join(available)}. If {ours} has another "
+                f"name there, give it as {ours}=NAME; in a text file the first line must name the columns."
             )
+    shared = [name for name in chosen.values() if list(chosen.values()).count(name) > 1]
+    if shared:
+        raise DataError(
+            f"The column {shared[0]!r} of {path} is named twice, for "
+            f"{' and '.join(ours for ours, name in chosen.items() if name == shared[0])}; give each its own."
+        )
     return chosen
 
 
@@ -113,12 +121,14 @@ def parse_ids(column: Any, kind: str) -> pa.Array:
 
 
 def parse_ratings(column: Any) -> Float64Array:
-    """(n,) finite float64 points.
+    """(n,) float64 points that a float32 holds.
 
     Raises:
-        CellError: a rating is missing or not a finite number.
+        CellError: a rating is missing, not a finite number, or too large.
     """
-    return _parse_numbers(column, "rating")
+    ratings = _parse_numbers(column, "rating")
+    _refuse(np.abs(ratings) > LARGEST_RATING, f"its rating is beyond {LARGEST_RATING:.1e}; correct it.")
+    return ratings
 
 
 def parse_counts(column: Any) -> Float64Array:

@@ -53,7 +53,9 @@ def find_movielens(path: Path) -> MovieLensFiles:
         candidates = (folder / name for name in ("u.data", "ratings.dat", "ratings.csv"))
         ratings = next((file for file in candidates if file.is_file()), None)
         if ratings is None:
-            raise DataError(f"{path} holds no u.data, ratings.dat or ratings.csv; name a MovieLens folder.")
+            raise DataError(
+                f"{path.absolute()} holds no u.data, ratings.dat or ratings.csv; name a MovieLens folder."
+            )
     else:
         check_file(path)
         folder, ratings = path.parent, path

@@ -72,12 +72,13 @@ def check_file(path: Path) -> None:
     Raises:
         DataError: it does not exist, or is a folder or a device.
     """
+    where = path.absolute()
     if not path.exists():
-        raise DataError(f"{path} does not exist; check the path.")
+        raise DataError(f"{where} does not exist; check the path.")
     if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file in it.")
+        raise DataError(f"{where} is a folder; name the file in it.")
     if not path.is_file():
-        raise DataError(f"{path} is not a file; name a file.")
+        raise DataError(f"{where} is not a file; name a file.")
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ class DelimitedTable:
 
     def _describe(self, message: str) -> str:
         """pyarrow's message with the line in place of its row, counted from 1 with the first line."""
+        if message == "Empty CSV file":
+            return f"{self.path} is empty; restore the file."
         found = re.search(r"Row #(\d+): (.*)", message, re.DOTALL)
         if found is None:
             return f"{self.path} cannot be read ({message}); restore the file."
@@ -206,10 +209,14 @@ class ParquetTable:
         """The names in the file's schema.
 
         Raises:
-            DataError: the file is not Parquet.
+            DataError: the file is not Parquet, or names a column twice.
         """
         with self._reading():
-            return tuple(pq.read_schema(self.path).names)
+            names = tuple(pq.read_schema(self.path).names)
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise DataError(f"{self.path}: the column {twice.pop()!r} comes twice; rename one.")
+        return names
 
     def batches(self, columns: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         """Rows with the file's own types.

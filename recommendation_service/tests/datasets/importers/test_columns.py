@@ -61,6 +61,7 @@ def test_a_column_named_by_the_caller_wins_over_the_usual_name() -> None:
         (("user", "rating"), {}, "no column for the item; it has: user, rating"),
         (("user", "item", "rating"), {"user": "who"}, "no column 'who' for the user"),
         (("user", "item", "rating"), {"usr": "user"}, "no column 'usr' to name; known: user, item"),
+        (("user", "item", "rating"), {"user": "item"}, "'item' of f.csv is named twice, for user and item"),
     ],
 )
 def test_a_column_that_is_not_there_is_named(
@@ -91,10 +92,16 @@ def test_an_unusable_id_is_refused(values: list[str | None], row: int, problem: 
     assert caught.value.row == row
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 def test_ratings_are_the_same_as_numbers_and_as_text(values: list[float]) -> None:
     np.testing.assert_array_equal(parse_ratings(pa.array(values)), values)
     np.testing.assert_array_equal(parse_ratings(pa.array([f" {value!r}" for value in values])), values)
+
+
+def test_a_rating_beyond_float32_is_refused() -> None:
+    with pytest.raises(CellError, match=r"beyond 3\.4e\+38") as caught:
+        parse_ratings(pa.array([1.0, -1e39]))
+    assert caught.value.row == 1
 
 
 @given(

@@ -118,6 +118,12 @@ def test_a_malformed_file_is_refused_by_line(tmp_path: Path, text: str, message:
         rows_of(table, *table.columns())
 
 
+def test_an_empty_file_without_a_first_line_of_names_is_said_to_be_empty(tmp_path: Path) -> None:
+    table = DelimitedTable(write(tmp_path / "u.data", ""), "\t", ("a", "b"))
+    with pytest.raises(DataError, match=r"u\.data is empty; restore the file"):
+        list(table.batches({"a": "a"}))
+
+
 def test_a_file_without_a_first_line_of_names_uses_those_given(tmp_path: Path) -> None:
     table = DelimitedTable(write(tmp_path / "u.data", "1\t2\n3\t4\n5\n"), "\t", ("a", "b"))
     batches = table.batches({"a": "a"})
@@ -218,6 +224,13 @@ def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": list(range(1_000))}), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="cannot be read as Parquet"):
+        ParquetTable(path).columns()
+
+
+def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table([["a"], ["b"]], names=["user", "user"]), path)
+    with pytest.raises(DataError, match="the column 'user' comes twice; rename one"):
         ParquetTable(path).columns()
 
 
