@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,16 @@ def test_a_folder_that_is_a_file_is_named(tune: Command, experiments: Path) -> N
     assert "RECSYS_EXPERIMENTS_DIR" in err
 
 
+def statuses_of_workers(pid: int) -> list[str]:
+    """What the kernel tells of the processes that make tries for this one."""
+    children = [
+        Path("/proc", child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]
+    workers = [child for child in children if b"spawn_main" in (child / "cmdline").read_bytes()]
+    assert workers
+    return [(worker / "status").read_text() for worker in workers]
+
+
 def test_ctrl_c_ends_all_at_once_in_one_line_and_the_same_command_goes_on(
     data: Path, experiments: Path, tune: Command
 ) -> None:
@@ -220,7 +231,10 @@ def test_ctrl_c_ends_all_at_once_in_one_line_and_the_same_command_goes_on(
         start_new_session=True,  # a group of its own, which a terminal would send Ctrl-C to
     )
     assert search.stderr is not None
-    first = next(line for line in search.stderr if "try 1 of" in line)
+    first = next(line for line in search.stderr if "try 2 of" in line)  # so the first has its process
+    for status in statuses_of_workers(search.pid):
+        blocked = int(re.search(r"^SigBlk:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
+        assert blocked & 1 << signal.SIGINT - 1, "a process of the search would hear Ctrl-C itself"
     os.killpg(search.pid, signal.SIGINT)
     _, rest = search.communicate(timeout=60)
 

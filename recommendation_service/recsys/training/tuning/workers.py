@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -193,6 +194,7 @@ class _Worker:
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """What is started here never hears Ctrl-C, which a terminal sends to all; its parent ends it."""
+    resource_tracker.ensure_running()  # the first process starts it, and lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
