@@ -1,4 +1,4 @@
-"""Seconds an iteration of ALS by our loop over those of the engine's own, for both engines.
+"""Seconds an iteration of ALS by our loop over those of the engine's own, for `implicit` and `irspack`.
 
 python benchmarks/als_iteration.py FOLDER                              (train.txt in it)
 python benchmarks/als_iteration.py FOLDER --factors 64 --repeats 9

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -144,16 +145,30 @@ class _Watch:
 
 
 def _memory_mb(pid: int) -> int:
-    """What the process alone holds: files it has mapped can be dropped at any time and do not count.
+    """What the process and all it has started hold: files they have mapped can be dropped and do not count.
 
     0 where the system has no /proc.
     """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    return sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem")) // MIB_IN_KIB
+    held = 0
+    for one in _with_descendants(pid):
+        try:
+            lines = Path(f"/proc/{one}/status").read_text(encoding="ascii", errors="replace").splitlines()
+        except OSError:
+            continue  # has ended
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        held += sum(int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssShmem"))
+    return held // MIB_IN_KIB
+
+
+def _with_descendants(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = thread.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in children:
+            yield from _with_descendants(int(child))
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -164,6 +166,21 @@ def test_one_that_holds_too_much_memory_is_ended_and_the_limit_is_named(
 
     assert run.status == Status.FAILED
     assert "more than the 30 of TRAINING_MEMORY_LIMIT_MB" in run.reason
+
+
+def test_memory_of_what_a_training_has_started_counts() -> None:
+    holding = "held = bytearray(200 << 20); print(1, flush=True); input()"
+    starting = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holding!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", starting], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline()
+        held_mb = process._memory_mb(training.pid)
+        training.communicate(b"\n")
+
+    assert 200 <= held_mb < 400
+    assert process._memory_mb(training.pid) == 0
 
 
 def test_without_a_limit_memory_is_not_looked_at(

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def _write(
         created_at=now.isoformat(),
         dataset={"hash": dataset.content_hash, **_dataset_facts(dataset)},
         code_version=__version__,
-        libraries=_library_versions(),
+        libraries=_library_versions(entries),
         recommenders=entries,
         files=files,
         n_acted_on=dataset.n_items,
@@ -273,8 +274,10 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
     return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
 
 
-def _library_versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def _library_versions(entries: Mapping[str, RecommenderEntry]) -> dict[str, str]:
+    by_spark = any(entry.recipe.get("engine") == "spark" for entry in entries.values())
+    names = (*LIBRARIES, "pyspark") if by_spark and find_spec("pyspark") else LIBRARIES
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _sync_folder(folder: Path) -> None:

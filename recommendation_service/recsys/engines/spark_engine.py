@@ -14,7 +14,8 @@ say of it, and is not sent.
 
 Spark runs in a process of its own (`spark_job`), as does its Java: on this machine, or on the cluster that
 RECSYS_SPARK_MASTER names. Cells go and factors come back as Parquet in a temporary folder, which all of
-the cluster must see: TMPDIR says where.
+the cluster must see, as the same user: TMPDIR says where. Both processes end, and the folder goes, with the
+process that fits, however that ends.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,16 +43,18 @@ from recsys.engines.als_config import ALSConfig
 from recsys.engines.factors import Factors, Run, are_finite, available_cpus, diagonalize
 from recsys.engines.fold_in import FoldInTerms
 from recsys.engines.iterations import Course
-from recsys.errors import ConfigError, DataError
+from recsys.errors import DataError, RecsysError, UnavailableError
 from recsys.types import Float32Array, Float64Array, ProgressCallback, ProgressReport
 
-MASTER, LOCAL = "RECSYS_SPARK_MASTER", "local["
+MASTER = "RECSYS_SPARK_MASTER"
 JOB = Path(__file__).with_name("spark_job.py")
 MARK = "@recsys "  # begins a line of the job that is meant for us; all others are Spark's log
 LINES_KEPT = 200
-STACK_FRAME = re.compile(r"\s*(at |\.\.\. \d+ more|File \")")
+# Lines of a log that tell nobody anything: where in which source it was.
+NOT_SAID = re.compile(r"\s*(at |\.\.\. \d+ more|File \"|raise |[\^~]+$)")
 FAILURE = re.compile(r"\w(Exception|Error): \S")
-# What Java gets on one machine: its own, bytes a cell, float32 vectors a row. With 100,000 users, 30,000
+SMALLEST = 1e-12  # a largest factor below it: the penalty has left nothing
+# Of Java's heap on one machine: its own, bytes a cell, float32 vectors a row. With 100,000 users, 30,000
 # items, 2.9 million cells and 32 factors that is 1.2 GB; a fit of those went through with 0.5 GB.
 HEAP_FIXED, HEAP_A_CELL, HEAP_VECTORS = 512 * 2**20, 200, 8.0
 
@@ -61,8 +65,9 @@ def fit_factors(
     """Factorize the signed cells. The same bits for one seed, but for the order in which Spark adds up.
 
     Raises:
-        ConfigError: pyspark or Java is missing.
-        DataError: a start was given, Spark failed, or the factors grew beyond what a float32 holds.
+        DataError: a start was given, a system cannot be solved, or the factors vanish or grow beyond what a
+            float32 holds.
+        UnavailableError: pyspark or Java is missing, the cluster does not answer, or Spark failed.
     """
     course = course or Course()
     if course.start is not None:
@@ -72,17 +77,13 @@ def fit_factors(
         )
     _check_installed()
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="recsys-spark-") as name:
+    with tempfile.TemporaryDirectory(prefix="recsys-spark-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _write_cells(dataset, config, folder / "cells.parquet")
         _run_job(folder, dataset, config, progress)
         users = _read_factors(folder / "users", dataset.n_users, config.factors)
         items = _read_factors(folder / "items", dataset.n_items, config.factors)
-    if not are_finite(users, items):
-        raise DataError(
-            f"als found no finite factors with regularization={config.regularization} and "
-            f"alpha={config.alpha}; raise als.regularization or check the largest weights."
-        )
+    _check_factors(users, items, config)
     users, items = diagonalize(users, items)
     point = {"iteration": float(config.iterations), "seconds": round(time.perf_counter() - began, 3)}
     if course.measure is not None:
@@ -92,8 +93,7 @@ def fit_factors(
 
 def confidences(weights: Float32Array, config: ALSConfig) -> Float64Array:
     """(n,) confidence of each cell, in float64."""
-    scaled = 1.0 + config.alpha * np.abs(weights.astype(np.float64))
-    return np.where(weights < 0, np.maximum(scaled, config.least_dislike), scaled)
+    return 1.0 + config.alpha * np.abs(_raised(weights, config))
 
 
 def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
@@ -118,12 +118,12 @@ def master() -> str:
 
 
 def is_local() -> bool:
-    """Whether Java computes on this machine, with the memory that `heap_bytes` says."""
-    return master().startswith(LOCAL)
+    """Whether Java computes in one process on this machine, with the heap of `heap_bytes`."""
+    return master() == "local" or master().startswith("local[")
 
 
 def heap_bytes(n_users: int, n_items: int, n_cells: int, factors: int) -> int:
-    """What Java is given on one machine, and with it the most it takes."""
+    """The heap that Java gets on one machine; its process takes some hundred MB more."""
     of_vectors = HEAP_VECTORS * 4 * factors * (n_users + n_items)
     return round(HEAP_FIXED + HEAP_A_CELL * n_cells + of_vectors)
 
@@ -143,14 +143,35 @@ def _model_of(users: Float32Array, items: Float32Array, config: ALSConfig) -> An
     return model
 
 
+def _check_factors(users: Float32Array, items: Float32Array, config: ALSConfig) -> None:
+    found = f"regularization={config.regularization} and alpha={config.alpha}"
+    if not are_finite(users, items):
+        raise DataError(
+            f"{config.section} found no finite factors with {found}; raise {config.section}.regularization "
+            "or check the largest weights."
+        )
+    if min(np.abs(users).max(initial=0.0), np.abs(items).max(initial=0.0)) < SMALLEST:
+        raise DataError(
+            f"All factors of {config.section} vanish with {found}: with als.engine=spark the penalty is "
+            f"multiplied by the number of likes; lower {config.section}.regularization, to 0.3 for a start."
+        )
+
+
+def _raised(weights: Float32Array, config: ALSConfig) -> Float64Array:
+    """(n,) weights in float64, dislikes strong enough to matter."""
+    signed = weights.astype(np.float64)
+    least = (config.least_dislike - 1.0) / config.alpha
+    return np.where(signed < 0, np.minimum(signed, -least), signed)
+
+
 def _check_installed() -> None:
     if find_spec("pyspark") is None:
-        raise ConfigError(
-            "als.engine is spark but pyspark is not installed; pip install 'recsys[spark]', or set "
-            "als.engine to implicit or irspack."
+        raise UnavailableError(
+            "als.engine is spark but pyspark is not installed; pip install '.[spark]', or set als.engine to "
+            "implicit or irspack."
         )
     if shutil.which(_java()) is None:
-        raise ConfigError(
+        raise UnavailableError(
             "als.engine is spark, which needs Java 17 or newer, and no java is on PATH or in JAVA_HOME; on "
             "Debian: apt-get install openjdk-17-jre-headless."
         )
@@ -171,21 +192,20 @@ def _write_cells(dataset: Dataset, config: ALSConfig, path: Path) -> None:
     user_likes = np.bincount(cells.row[liked], minlength=dataset.n_users)
     item_likes = np.bincount(cells.col[liked], minlength=dataset.n_items)
     kept = (user_likes[cells.row] > 0) & (item_likes[cells.col] > 0)
-    weights = (confidences(cells.data[kept], config) - 1.0) / config.alpha
-    signed = np.where(liked[kept], weights, -weights).astype(np.float32)
-    columns = {"user": cells.row[kept], "item": cells.col[kept], "weight": signed}
-    pq.write_table(pa.table(columns), path)
+    weights = _raised(cells.data[kept], config).astype(np.float32)
+    pq.write_table(pa.table({"user": cells.row[kept], "item": cells.col[kept], "weight": weights}), path)
 
 
 def _run_job(folder: Path, dataset: Dataset, config: ALSConfig, progress: ProgressCallback) -> None:
-    """Run `spark_job` and pass on how far it is.
+    """Run `spark_job` and pass on how far it is; it has ended when this returns, and its Java with it.
 
     Raises:
-        DataError: it failed; the message ends with the last that it said.
+        DataError: a system could not be solved.
+        UnavailableError: it failed; the message ends with the last that it said.
     """
     heap = heap_bytes(dataset.n_users, dataset.n_items, dataset.user_items.nnz, config.factors)
     options = {
-        "folder": folder.as_uri(),
+        "folder": str(folder),
         "master": master(),
         "heap_mb": heap // 2**20 if is_local() else None,
         "mark": MARK,
@@ -198,41 +218,52 @@ def _run_job(folder: Path, dataset: Dataset, config: ALSConfig, progress: Progre
     # -P: the folder of the job is not one of modules, for some here have names that others use.
     command = [sys.executable, "-P", str(JOB), json.dumps(options)]
     said: deque[str] = deque(maxlen=LINES_KEPT)
+    # Its input is open as long as this process lives. A session of its own: a Ctrl-C is ours to pass on.
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     ) as job:
+        assert job.stdout is not None  # noqa: S101 - for the type checker
         try:
-            assert job.stdout is not None  # noqa: S101 - for the type checker
             for line in job.stdout:
                 if line.startswith(MARK):
                     _report(json.loads(line.removeprefix(MARK)), config, progress)
-                elif line.strip() and not STACK_FRAME.match(line):
+                elif line.strip() and not NOT_SAID.match(line):
                     said.append(line.strip())
-        finally:
-            if sys.exc_info()[0] is not None:
-                job.kill()  # Java ends when its parent has
+        except BaseException:
+            os.killpg(job.pid, signal.SIGKILL)
+            job.stdout.read()  # ends when Java has, which holds it too
+            raise
     if job.returncode != 0:
-        raise DataError(
-            f"Spark did not fit als (exit code {job.returncode}): {_reason(said)}. Its log ends: "
-            + " | ".join(list(said)[-3:])
-        )
+        raise _failure(said, job.returncode, config)
 
 
 def _report(told: Mapping[str, float], config: ALSConfig, progress: ProgressCallback) -> None:
     progress(ProgressReport("fitting als", told["iteration"] / config.iterations, facts=dict(told)))
 
 
-def _reason(said: deque[str]) -> str:
-    """The mend of a failure that is known, else the first line that names one."""
-    for mark, mend in (
-        ("OutOfMemoryError", "Java ran out of memory; set spark.driver.memory in PYSPARK_SUBMIT_ARGS"),
-        ("UnsupportedClassVersionError", "this Java is too old; install 17 or newer"),
-        ("Could not parse Master URL", f"{MASTER} is not the address of a cluster"),
-        ("All masters are unresponsive", f"the cluster that {MASTER} names does not answer"),
-    ):
-        if any(mark in line for line in said):
-            return mend
-    return next((line.lstrip(": ") for line in said if FAILURE.search(line)), "it said nothing of why")
+def _failure(said: deque[str], status: int, config: ALSConfig) -> RecsysError:
+    """What the log of Spark says went wrong, and the mend where that is known."""
+    memory = "--driver-memory" if is_local() else "--executor-memory"
+    raise_penalty = f"raise {config.section}.regularization"
+    known = {
+        "SingularMatrixException": f"a system cannot be solved; {raise_penalty}",
+        "OutOfMemoryError": f"out of memory; set PYSPARK_SUBMIT_ARGS='{memory} 8g pyspark-shell', say",
+        "UnsupportedClassVersionError": "this Java is too old; install 17 or newer",
+        "Could not parse Master URL": f"{MASTER} is not the address of a cluster",
+        "All masters are unresponsive": f"the cluster that {MASTER} names does not answer",
+        "JAVA_GATEWAY_EXITED": "Java did not start; PYSPARK_SUBMIT_ARGS, if set, must end in pyspark-shell",
+    }
+    mends = [(mark, mend) for mark, mend in known.items() if any(mark in line for line in said)]
+    failures = (line.lstrip(": ") for line in said if FAILURE.search(line))
+    reason = mends[0][1] if mends else next(failures, f"it ended with status {status}")
+    kind = DataError if mends and mends[0][1].endswith(raise_penalty) else UnavailableError
+    return kind(f"Spark did not fit {config.section}: {reason}. Its log ends: {' | '.join(list(said)[-3:])}")
 
 
 def _read_factors(folder: Path, n_rows: int, factors: int) -> Float32Array:

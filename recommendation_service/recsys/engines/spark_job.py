@@ -1,14 +1,20 @@
 """The process of `spark_engine` in which Spark runs: `python spark_job.py OPTIONS`, a JSON object.
 
 Reads cells.parquet in the folder, writes users and items there, and tells the iteration in lines that begin
-with the mark. Spark may print what it likes beside them.
+with the mark. Spark may print what it likes beside them. Leads a process group, in which Java is too; when
+its input ends, so has the process that asked, and the group and the folder go.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import sys
+import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 TELL_EVERY_S = 0.5
@@ -20,11 +26,12 @@ GROUP = "als"
 def main() -> None:
     """Fit and write."""
     options = json.loads(sys.argv[1])
+    threading.Thread(target=end_with_parent, args=(options["folder"],), daemon=True).start()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a pandas that is newer than pyspark; none is used
         from pyspark.ml.recommendation import ALS
     session = open_session(options)
-    folder = options["folder"]
+    folder = Path(options["folder"]).as_uri()
     session.sparkContext.setLogLevel("ERROR")
     # Cuts what each iteration remembers of the ones before; without it a hundred overflow Java's stack.
     session.sparkContext.setCheckpointDir(f"{folder}/checkpoints")
@@ -39,6 +46,13 @@ def main() -> None:
     model.userFactors.write.parquet(f"{folder}/users")
     model.itemFactors.write.parquet(f"{folder}/items")
     session.stop()
+
+
+def end_with_parent(folder: str) -> None:
+    """Wait until nobody holds the other end of the input, then leave nothing."""
+    os.read(sys.stdin.fileno(), 1)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def open_session(options: dict[str, Any]) -> Any:
@@ -77,10 +91,17 @@ def fit(session: Any, als: Any, cells: Any, options: dict[str, Any]) -> Any:
         iteration = min(max((n_jobs - FIRST_JOBS) // JOBS_AN_ITERATION, 0), options["maxIter"])
         if iteration > told:
             told = iteration
-            print(options["mark"] + json.dumps({"iteration": told}), flush=True)  # noqa: T201
+            tell(told, options)
     if failed:
         raise failed[0]
+    if told < options["maxIter"]:
+        tell(options["maxIter"], options)
     return made[0]
+
+
+def tell(iteration: int, options: dict[str, Any]) -> None:
+    """A line for the process that asked."""
+    print(options["mark"] + json.dumps({"iteration": iteration}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from recsys.artifacts.manifest import RecommenderEntry
 from recsys.artifacts.publish import Trained
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, UnavailableError
 from recsys.evaluation.bootstrap import Interval, paired_difference_interval
 from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.evaluation.ranked_lists import recommend_unseen
@@ -191,6 +191,8 @@ def compare_with_served(
             recipe = {name: served[name].recipe, TextStartConfig.section: _text_start(served[name])}
             before[name] = fit_one(name, candidate.split.train, recipe, before, stages.within(name))
             measured = _measure_again(before[name], candidate, seed)
+        except UnavailableError:
+            raise  # trying again later may do; the gate is not to be weaker for it
         except RecsysError as error:
             logger.warning("served recipe not fitted recommender=%s reason=%s", name, error)
             note = f"{name}: the served recipe cannot be fitted any more ({error})"

@@ -1,4 +1,4 @@
-"""The loop both engines share: the libraries' own steps, what is told, and where it is stopped."""
+"""The loop that `implicit` and `irspack` share: their own steps, what is told, and where it is stopped."""
 
 from __future__ import annotations
 

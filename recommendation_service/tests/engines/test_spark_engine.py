@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import select
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +19,13 @@ from scipy.sparse import csr_matrix
 
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
 from recsys.datasets.id_map import IdMap
-from recsys.datasets.user_items import Dataset
+from recsys.datasets.user_items import Dataset, save_dataset
 from recsys.engines import spark_engine
 from recsys.engines.als_config import ALSConfig
 from recsys.engines.fold_in import MIN_DISLIKE_CONFIDENCE
 from recsys.engines.iterations import Course
 from recsys.engines.start import Start
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, UnavailableError
 from recsys.progress import ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.als_ratings import ALSRatingsConfig
@@ -33,6 +37,11 @@ from recsys.types import ProgressReport
 N_USERS, N_ITEMS = 60, 40
 ALL_DISLIKES, DISLIKED_BY_ALL = 5, 7
 CONFIG = {"engine": "spark", "factors": 6, "iterations": 5, "alpha": 3.0, "regularization": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(spark_engine.MASTER, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +134,84 @@ def test_an_interruption_ends_spark_and_leaves_nothing(
     spark: None, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    running: list[int] = []
 
     def interrupt(report: ProgressReport) -> None:
+        running.extend(jobs_in(tmp_path))
         raise KeyboardInterrupt
 
     config = ALSConfig.default(**{**CONFIG, "iterations": 200})
     with pytest.raises(KeyboardInterrupt):
         spark_engine.fit_factors(dataset, config, interrupt)
 
+    assert len(running) == 1
+    assert not processes_of_group(running[0])
     assert not list(tmp_path.glob("recsys-spark-*"))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from recsys.datasets.user_items import load_dataset
+from recsys.engines import spark_engine
+from recsys.engines.als_config import ALSConfig
+config = ALSConfig.default(engine="spark", factors=6, iterations=300, alpha=3.0, regularization=0.1)
+spark_engine.fit_factors(load_dataset(Path(sys.argv[1])), config, lambda report: print("told", flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_spark_ends_with_a_training_that_is_killed(spark: None, dataset: Dataset, tmp_path: Path) -> None:
+    data, temporary = tmp_path / "data", tmp_path / "temporary"
+    for folder in (data, temporary):
+        folder.mkdir()
+    save_dataset(dataset, data)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(data)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    ) as training:
+        assert training.stdout is not None
+        training.stdout.readline()
+        (job,) = jobs_in(temporary)
+        watched = [os.pidfd_open(pid) for pid in processes_of_group(job)]
+        training.kill()
+
+    for ended in watched:
+        assert select.select([ended], [], [], 60)[0]
+        os.close(ended)
+    assert len(watched) == 2  # Python and Java
+    assert not list(temporary.glob("recsys-spark-*"))
+
+
+def jobs_in(folder: Path) -> list[int]:
+    """The processes of `spark_job` that work in a temporary folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # has ended
+            command = (process / "cmdline").read_bytes()
+            if b"spark_job.py" in command and str(folder).encode() in command:
+                found.append(int(process.name))
+    return found
+
+
+def processes_of_group(leader: int) -> list[int]:
+    """Those of a process group that have not ended."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(group) == leader and state != "Z":
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.slow
+def test_a_penalty_that_leaves_nothing_is_told(spark: None, dataset: Dataset) -> None:
+    config = ALSConfig.default(**{**CONFIG, "regularization": 1e6})
+
+    with pytest.raises(DataError, match=r"All factors of als vanish .* lower als\.regularization"):
+        spark_engine.fit_factors(dataset, config, ignore_progress)
 
 
 @pytest.mark.slow
@@ -141,9 +219,10 @@ def test_an_interruption_ends_spark_and_leaves_nothing(
     ("environment", "message"),
     [
         ({"RECSYS_SPARK_MASTER": "sparkle"}, "RECSYS_SPARK_MASTER is not the address of a cluster"),
+        ({"PYSPARK_SUBMIT_ARGS": "--driver-memory 100m pyspark-shell"}, "must be at least .* Its log ends"),
         (
-            {"PYSPARK_SUBMIT_ARGS": "--conf spark.driver.memory=100m pyspark-shell"},
-            "must be at least .* Its log ends",
+            {"PYSPARK_SUBMIT_ARGS": "--driver-memory 1g"},
+            "PYSPARK_SUBMIT_ARGS, if set, must end in pyspark-shell",
         ),
     ],
 )
@@ -157,7 +236,7 @@ def test_what_spark_refuses_is_told(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(DataError, match=f"Spark did not fit als .*{message}"):
+    with pytest.raises(UnavailableError, match=f"Spark did not fit als: .*{message}"):
         spark_engine.fit_factors(dataset, ALSConfig.default(**CONFIG), ignore_progress)
 
 
@@ -166,7 +245,7 @@ def test_a_machine_without_java_is_told_what_to_install(
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
 
-    with pytest.raises(ConfigError, match=r"needs Java 17.*apt-get install|pip install 'recsys\[spark\]'"):
+    with pytest.raises(UnavailableError, match=r"needs Java 17.*apt-get install|pip install '\.\[spark\]'"):
         spark_engine.fit_factors(dataset, ALSConfig.default(**CONFIG), ignore_progress)
 
 

@@ -120,7 +120,7 @@ def test_the_weights_are_the_ones_worked_out_by_hand() -> None:
 
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 def test_it_is_als_on_the_weights(rated: Dataset, engine: str) -> None:
-    """On either engine; only acts' dislikes are raised, and none of these is low enough to be."""
+    """On any engine; only acts' dislikes are raised, and none of these is low enough to be."""
     config = ALSRatingsConfig.default(engine=engine, alpha=40.0, factors=4, regularization=0.5, alpha0=0.1)
     rated.user_items.data[rated.user_items.data < 0] = -3.0
     weights = csr_matrix(
