@@ -103,14 +103,18 @@ def parse_assignments(assignments: list[str]) -> dict[str, object]:
     """["factors=64", "alpha=4"] as a mapping of strings.
 
     Raises:
-        ConfigError: one is not of the form name=value.
+        ConfigError: one is not of the form name=value, or a name comes twice.
     """
     parsed: dict[str, object] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not (name and equals and value):
             raise ConfigError(f"{assignment!r} is not of the form name=value, such as factors=64.")
-        parsed[name.strip()] = value.strip()
+        name = name.strip()
+        if name in parsed:
+            both = f"{parsed[name]} and as {value.strip()}"
+            raise ConfigError(f"{name} is given twice, as {both}; say it once.")
+        parsed[name] = value.strip()
     return parsed
 
 

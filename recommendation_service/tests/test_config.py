@@ -42,6 +42,7 @@ def test_a_command_lines_strings_become_numbers() -> None:
         (["factors=many"], "factors is 'many'"),
         (["factors=6.5"], "factors is '6.5'"),
         (["alpha=nan"], "finite"),
+        (["factors=3", "factors=4"], "factors is given twice, as 3 and as 4; say it once"),
     ],
 )
 def test_a_wrong_assignment_says_what_is_accepted(assignments: list[str], message: str) -> None:

@@ -43,7 +43,7 @@ def format_figures(evaluations: Mapping[str, Evaluation], judged: str, k: int) -
     return "\n".join(
         [
             "",
-            f"Over the {n_users:,} {whose}; then NDCG@{k} over all, by acts before the cut",
+            f"Over the {n_users:,} {whose}; then NDCG@{k} over all, by acts in the train part",
             header + "".join(f"{tier:>9}" for tier in first.by_tier),
             *(_format_row(name, means[name], evaluation, k) for name, evaluation in evaluations.items()),
             f"{'users':<43}   " + "".join(f"{figures.n_users:>9,}" for figures in first.by_tier.values()),
