@@ -6,6 +6,7 @@ written to a checkpoint, and measured on a validation part where there is one.
 
 from __future__ import annotations
 
+import logging
 import math
 import resource
 import time
@@ -19,7 +20,10 @@ from recsys.engines.checkpoints import Checkpoint, State
 from recsys.engines.factors import Run, are_finite
 from recsys.engines.start import Start
 from recsys.errors import DataError
+from recsys.progress import describe
 from recsys.types import Float32Array, ProgressCallback, ProgressReport
+
+logger = logging.getLogger(__name__)
 
 # Of the lowest loss so far. No iteration can raise it but by rounding.
 MAX_LOSS_RISE = 1.5
@@ -114,6 +118,7 @@ def iterate(
         ):
             checkpoint.save(State(iteration, users, items))
         run.curve.append(facts)
+        logger.info("als: %s", describe(facts))
         progress(ProgressReport("fitting als", iteration / last, facts=facts))
         if best is not None and iteration - best[1].iteration >= config.patience * config.check_every > 0:
             break

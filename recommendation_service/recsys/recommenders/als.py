@@ -174,7 +174,7 @@ class ALSRecommender(VectorRecommender):
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the documented factor files, and the library's own model for people to explore.
 
-        Among the facts, under "start", are those of the start if there was one.
+        Among the facts are the learning curve and, under "start", those of the start if there was one.
         """
         self.check_fitted()
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
@@ -182,6 +182,7 @@ class ALSRecommender(VectorRecommender):
         self._engine.save_model(self._model, folder / MODEL_FILE)
         facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
         facts["condition_numbers"] = dict(self.condition_numbers)
+        facts["learning_curve"] = list(self.learning_curve)
         if self._start is not None:
             facts["start"] = dict(self._start.facts)
         return facts

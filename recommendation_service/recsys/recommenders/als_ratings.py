@@ -136,13 +136,14 @@ class ALSRatingsRecommender(ALSRecommender):
     def save(self, folder: Path) -> dict[str, Any]:
         """Write both factor matrices, beside those of als where a release holds both.
 
-        Among the facts, under "start", are those of the start if there was one.
+        Among the facts are the learning curve and, under "start", those of the start if there was one.
         """
         self.check_fitted()
         np.save(folder / USER_FACTORS_FILE, self.user_factors)
         np.save(folder / ITEM_FACTORS_FILE, self.item_factors)
         facts: dict[str, Any] = {"n_users": len(self.user_factors), "n_items": self.n_items}
         facts["condition_numbers"] = dict(self.condition_numbers)
+        facts["learning_curve"] = list(self.learning_curve)
         if self._start is not None:
             facts["start"] = dict(self._start.facts)
         return facts

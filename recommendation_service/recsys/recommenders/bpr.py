@@ -24,7 +24,7 @@ from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError, DataError
-from recsys.progress import ignore_progress
+from recsys.progress import ignore_progress, logged
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
 from recsys.recommenders.early_stopping import check_validation, validation_auc, validation_metric
 from recsys.recommenders.sampling import KINDS, STRATEGIES, NegativePools, shares_of
@@ -208,7 +208,7 @@ class BPRRecommender(VectorRecommender):
         self._keys = np.array([_key(history) for history in histories], np.uint64)
         best: tuple[float, tuple[Float32Array, ...]] | None = None
         started = time.monotonic()
-        for epoch, point in enumerate(self._run_epochs(cells, progress), start=1):
+        for epoch, point in enumerate(logged(self.name, self._run_epochs(cells, progress)), start=1):
             point["seconds"] = round(time.monotonic() - started, 3)
             self.learning_curve.append(point)
             if validation is None or (epoch % self.config.check_every and epoch < self.config.epochs):

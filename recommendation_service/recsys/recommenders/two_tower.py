@@ -7,6 +7,7 @@ embedding of a user: whoever has a history or interests has a vector, known at t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from copy import copy
@@ -22,7 +23,7 @@ from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
 from recsys.errors import ArtifactError
 from recsys.features.text import TextModel
-from recsys.progress import ignore_progress
+from recsys.progress import describe, ignore_progress
 from recsys.recommenders.base import VectorRecommender, load_array, unit_rows
 from recsys.recommenders.content import ContentConfig, fit_catalogue_text
 from recsys.recommenders.early_stopping import check_validation, validation_metric
@@ -34,6 +35,8 @@ from recsys.types import (
     Int32Array,
     ProgressCallback,
 )
+
+logger = logging.getLogger(__name__)
 
 LOSSES = ("softmax", "contrastive")
 VALIDATION_K = 20
@@ -280,12 +283,13 @@ class TwoTowerRecommender(VectorRecommender):
         for epoch, (loss, towers) in enumerate(train_epochs(examples, self.config, progress), start=1):
             self._set_towers(towers)
             point = {"epoch": epoch, "loss": loss, "seconds": round(time.monotonic() - started, 3)}
+            if validation is not None:
+                point["ndcg"] = validation_metric(self, validation, "ndcg", VALIDATION_K, self.config.seed)
             self.learning_curve.append(point)
+            logger.info("%s: %s", self.name, describe(point))
             if validation is None:
                 self.best_epoch = epoch
-                continue
-            point["ndcg"] = validation_metric(self, validation, "ndcg", VALIDATION_K, self.config.seed)
-            if best is None or point["ndcg"] > best[0]:
+            elif best is None or point["ndcg"] > best[0]:
                 best, self.best_epoch = (point["ndcg"], towers), epoch
             elif epoch - self.best_epoch >= self.config.patience:
                 break

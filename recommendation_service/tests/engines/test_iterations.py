@@ -69,7 +69,10 @@ def test_irspack_comes_out_as_from_its_own_epochs(world: Dataset) -> None:
     np.testing.assert_allclose(ours.users @ ours.items.T, scores, atol=1e-5)
 
 
-def test_each_iteration_is_told_with_loss_seconds_and_memory(world: Dataset, engine: str) -> None:
+def test_each_iteration_is_told_with_loss_seconds_and_memory(
+    world: Dataset, engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     told: list[ProgressReport] = []
 
     ENGINES[engine].fit_factors(world, config_of(engine, track_loss=True), told.append)
@@ -80,6 +83,9 @@ def test_each_iteration_is_told_with_loss_seconds_and_memory(world: Dataset, eng
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0]
     assert all(one["seconds"] >= 0 and one["memory_mb"] > 10 for one in facts)
+    lines = [record.message for record in caplog.records if record.message.startswith("als: iteration")]
+    assert len(lines) == 6
+    assert all("loss" in line and line.endswith("MB") for line in lines)
 
 
 def test_the_loss_is_not_worked_out_unasked(world: Dataset, engine: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from recsys.datasets.user_items import Dataset
 from recsys.errors import ConfigError, DataError
 from recsys.metrics.pairwise import area_under_curve
 from recsys.recommenders import bpr as module
+from recsys.recommenders import bpr_kernel as kernel
 from recsys.recommenders.bpr import BPRConfig, BPRRecommender
 from recsys.recommenders.bpr_kernel import run_epoch
 from recsys.recommenders.sampling import KINDS, NegativePools, shares_of
@@ -161,6 +163,35 @@ def test_a_look_measures_the_area_under_the_curve_on_request(two_circles: Datase
     without = BPRRecommender(replace(config, track_auc=False)).fit_early_stopping(validation)
     assert not any("auc" in point for point in without.learning_curve)
     np.testing.assert_array_equal(without.item_factors, bpr.item_factors)
+
+
+def test_factors_begin_near_zero() -> None:
+    sides = BPRRecommender(BPRConfig.default(factors=32))._first_factors((500, 300), np.random.default_rng(1))
+
+    for side, rows in zip(sides, (500, 300), strict=True):
+        assert side.shape == (rows, 32)
+        assert side.std() == pytest.approx(0.01, rel=0.03)
+        assert abs(side.mean()) < 0.0005
+
+
+def test_the_rate_falls_by_a_tenth_every_ten_epochs_and_an_epoch_has_its_samples(
+    two_circles: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[float, int]] = []
+
+    def watched(*given: Any) -> Any:
+        learned = run_epoch(*given)
+        calls.append((given[11], int(learned[1].sum())))
+        return learned
+
+    monkeypatch.setattr(kernel, "run_epoch", watched)
+    config = BPRConfig.default(factors=2, epochs=21, learning_rate=0.05, samples_per_positive=3)
+
+    BPRRecommender(config).fit(two_circles)
+
+    assert config.learning_rate_decay == 0.9
+    assert [rate for rate, _ in calls] == pytest.approx([0.05] * 10 + [0.045] * 10 + [0.0405])
+    assert {samples for _, samples in calls} == {3 * two_circles.positive.nnz}
 
 
 @pytest.mark.parametrize("negatives", ["hard_mixed", "popularity", "uniform"])

@@ -71,6 +71,8 @@ def test_the_plain_grid_is_the_guides() -> None:
         "regularization": [0.01, 0.05, 0.1],
         "iterations": [15, 20, 30],
     }
+    assert read_grid("bpr")["epochs"] == [30, 50]
+    assert read_grid("als_ratings")["alpha"] == [5.0, 10.0, 20.0]
 
 
 def with_fine(monkeypatch: pytest.MonkeyPatch, folder: Path, **section: Any) -> None:
