@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,17 +20,20 @@ Found = TypeVar("Found")
 
 
 def append_experiment(logs_dir: Path, record: Mapping[str, Any]) -> None:
-    """Add a line with the time in front; a line this short is appended whole or not at all.
+    """Add a line with the time in front, in one write; a line that was left half done is ended first.
 
     Raises:
         ArtifactError: the folder or the file cannot be written.
     """
-    line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **record}, ensure_ascii=False)
+    stamped = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **record}
+    line = f"{json.dumps(stamped, ensure_ascii=False)}\n".encode()
     path = logs_dir / EXPERIMENTS_FILE
     try:
         logs_dir.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with path.open("a+b", buffering=len(line) + 2) as file:
+            size = file.seek(0, os.SEEK_END)
+            is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+            file.write(b"\n" * is_torn + line)
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror or error}), so the run is not recorded; what was "

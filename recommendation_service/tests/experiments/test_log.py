@@ -44,3 +44,16 @@ def test_a_log_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / EXPERIMENTS_FILE).mkdir()
     with pytest.raises(ArtifactError, match=r"experiments\.jsonl cannot be read \(Is a directory\)"):
         read_experiments(tmp_path, lambda record: record)
+
+
+def test_a_line_left_half_done_costs_that_line_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    append_experiment(tmp_path, {"n": 1})
+    with (tmp_path / EXPERIMENTS_FILE).open("a", encoding="utf-8") as file:
+        file.write('{"at": "2030-01-01T10:00:00+00:00", "n"')  # and there the disk was full
+    append_experiment(tmp_path, {"n": 3, "curve": "long" * 10_000})
+
+    assert read_experiments(tmp_path, lambda record: int(record["n"])) == [1, 3]
+    assert "line 2" in caplog.text
+    assert (tmp_path / EXPERIMENTS_FILE).read_bytes().count(b"\n") == 3
