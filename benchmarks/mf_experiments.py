@@ -38,9 +38,9 @@ from recsys.training.mf_experiments import (
     plot_steps,
     run_steps,
     scale_steps,
-    to_markdown,
 )
 from recsys.training.mf_scale import HIGH, LOW, generate_world
+from recsys.training.rating_log import to_markdown
 
 SAMPLE = 1_000_000
 

@@ -14,6 +14,7 @@ recsys train svd --data FOLDER            a rating pipeline (svd, mf, feature_al
 recsys tune svd --data FOLDER             its hyper-parameters, on a validation part
 recsys recommend svd --user ID --category NAME   what it offers a user
 recsys inspect svd                        what it has learned; --all checks every category
+recsys inspect mf --log                   every run so far: what it changed, its losses, as Markdown
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
 recsys best                               the best kept version of each recommender by NDCG@10

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from recsys.commands.rating_recommend import add_models_flag, models_folder
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, ConfigError
+from recsys.paths import logs_dir
 from recsys.recommenders.rating_table import RATING_RECOMMENDERS
 
 
@@ -15,7 +16,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("inspect", help="what a trained rating pipeline has learned")
     parser.add_argument("pipeline", choices=list(RATING_RECOMMENDERS))
     parser.add_argument("--category", help="one of them (default: every one)")
-    parser.add_argument("--all", action="store_true", help="a smoke check of every category, pass or fail")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--all", action="store_true", help="a smoke check of every category, pass or fail")
+    instead.add_argument(
+        "--log",
+        action="store_true",
+        help="every recorded run, wherever its model went, as a Markdown table: what it changed, its losses",
+    )
     add_models_flag(parser)
     parser.set_defaults(run=_inspect)
 
@@ -24,6 +31,9 @@ def _inspect(options: argparse.Namespace) -> None:
     from recsys.artifacts.rating_artifact import load_rating_artifact
     from recsys.training.rating_inspection import artifact_folder, inspect_artifact
 
+    if options.log:
+        _print_log(options)
+        return
     models = models_folder(options)
     if options.all:
         _check_all(models, options.pipeline)
@@ -31,6 +41,14 @@ def _inspect(options: argparse.Namespace) -> None:
     for category in [options.category] if options.category is not None else _categories(models):
         folder = artifact_folder(models, category)
         print(inspect_artifact(load_rating_artifact(folder, options.pipeline), folder), end="\n\n")
+
+
+def _print_log(options: argparse.Namespace) -> None:
+    from recsys.training.rating_log import format_log
+
+    if options.models is not None:
+        raise ConfigError("--log reads the runs from the folder of logs, not --models; leave that out.")
+    print(format_log(logs_dir(), options.pipeline, options.category), end="")
 
 
 def _check_all(models: Path, pipeline: str) -> None:

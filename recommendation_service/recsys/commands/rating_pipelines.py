@@ -7,6 +7,7 @@ those decides, before their own flags are read.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,7 @@ def _train(name: str, options: argparse.Namespace) -> None:
     check_output(plan.output)
     with run_log(plan.logs_dir, f"rating_{name}") as log_file, show_progress() as progress:
         results = each_category(categories, lambda one, told: train_category(one, plan, told), progress)
-    _tell(results, plan, _draw_curves(results, plan), log_file)
+    _tell(results, plan, [], log_file)
 
 
 def _tune(name: str, options: argparse.Namespace) -> None:
@@ -172,7 +173,7 @@ def _tune(name: str, options: argparse.Namespace) -> None:
         results = each_category(categories, tune, progress)
     for tuning in tunings:
         print(format_tuning(tuning, choice), end="")
-    _tell(results, plan, [*_draw_tunings(tunings, plan), *_draw_curves(results, plan)], log_file)
+    _tell(results, plan, _draw_tunings(tunings, plan), log_file)
 
 
 def _plan(name: str, options: argparse.Namespace) -> RatingPlan:
@@ -262,11 +263,16 @@ def _tell(
     from recsys.training.rating_report import format_summary
     from recsys.training.rating_training import FAILED
 
+    curves = _draw_curves(results, plan)
     print(format_summary(results))
     print(f"Kept in {plan.output}")
-    for path in (*written, *_write_results(plan)):
+    for path in (*written, *curves, *_write_results(plan)):
         print(f"Written: {path}")
     print(f"Log: {log_file}")
+    if curves:
+        name = curves[0].parent.name
+        only = f" --category {shlex.quote(name)}" if len(curves) == 1 and name.isprintable() else ""
+        print(f"This run beside those before it: recsys inspect {plan.recommender}{only} --log")
     failed = [result.category for result in results if result.status == FAILED]
     if failed:
         raise DataError(f"{len(failed)} of {len(results)} categories failed: {', '.join(failed)}; see above.")

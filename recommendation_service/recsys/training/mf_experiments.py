@@ -23,11 +23,10 @@ from recsys.errors import DataError
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.mf import EpochLoss, MFConfig, MFRecommender
 from recsys.recommenders.rating_base import RatingData
+from recsys.training.rating_log import LogRow, observe
 from recsys.types import Float32Array, ProgressCallback
 
 LOW_POINT, HIGH_POINT = 1.0, 10.0
-OVERFIT_GAP = 1.5  # validation loss over train loss from which a step is told to overfit
-SAME = 0.02  # losses nearer than this share are told to be the same
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A step and what came of it; losses are mean squared errors of the epoch that was kept."""
+class Result(LogRow):
+    """A step and what came of it."""
 
-    number: int
-    change: str
     config: MFConfig
-    n_ratings: int
-    train_loss: float
-    validation_loss: float
-    best_epoch: int
-    curve: tuple[EpochLoss, ...]
     seconds: float
-    observation: str
 
     def record(self) -> dict[str, Any]:
         """What a line of the experiments log holds of it."""
@@ -164,41 +155,6 @@ def run_steps(
     return results
 
 
-def observe(result: Result, before: Result | None) -> str:
-    """What the losses say, in words made from them alone."""
-    validation, train = result.validation_loss, result.train_loss
-    words = []
-    if before is not None:
-        change = validation / before.validation_loss - 1
-        if abs(change) < SAME:
-            words.append("validation loss as before")
-        else:
-            words.append(f"validation loss {abs(change):.0%} {'lower' if change < 0 else 'higher'}")
-    gap = validation / max(train, 1e-9)
-    words.append(f"{gap:.1f} times the train loss" + (": it overfits" if gap > OVERFIT_GAP else ""))
-    last = result.curve[-1].validation or 0.0
-    if result.best_epoch < len(result.curve) and last > validation * (1 + SAME):
-        words.append(f"best in epoch {result.best_epoch}, {last / validation - 1:.0%} worse by the last")
-    elif result.best_epoch == len(result.curve):
-        words.append("still falling in the last epoch")
-    return "; ".join(words)
-
-
-def to_markdown(results: Sequence[Result]) -> str:
-    """The log as a table."""
-    lines = [
-        "| step | change | ratings | train loss | validation loss | epoch | observation |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {one.number} | {one.change} | {one.n_ratings:,} "
-        f"| {one.train_loss:.4f} | {one.validation_loss:.4f} "
-        f"| {one.best_epoch} of {len(one.curve)} | {one.observation} |"
-        for one in results
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def plot_curve(curve: Sequence[EpochLoss], best_epoch: int, title: str, path: Path) -> None:
     """Train and validation loss an epoch, the epoch that was kept marked; a small PNG."""
     with _picture(path, title) as axes:
@@ -290,6 +246,6 @@ def _parts(split: RatingSplit, step: Step, seed: int) -> tuple[Ratings, Ratings]
 def _result(number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float) -> Result:
     best = fitted.curve[fitted.best_epoch - 1]
     return Result(
-        *(number, step.change, fitted.config, n_ratings, best.train, best.validation or 0.0),
-        *(fitted.best_epoch, fitted.curve, seconds, ""),
+        *(number, step.change, n_ratings, best.train, best.validation),
+        *(fitted.best_epoch, fitted.curve, "", fitted.config, seconds),
     )

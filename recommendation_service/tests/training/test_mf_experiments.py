@@ -20,12 +20,10 @@ from recsys.training.mf_experiments import (
     Step,
     _parts,
     generate_with_zeros,
-    observe,
     plot_curve,
     plot_steps,
     run_steps,
     scale_steps,
-    to_markdown,
 )
 from recsys.training.mf_scale import HIGH, LOW, generate_world
 
@@ -35,11 +33,6 @@ SMALL = {"factors": 3, "epochs": 3, "batch_size": 128, "history": False}
 
 def small_set() -> tuple[Ratings, float]:
     return generate_with_zeros(n_users=SHAPE[0], n_items=SHAPE[1], n_ratings=6_000)
-
-
-def result(train: float, validation: float, *, best_epoch: int, losses: list[float]) -> Result:
-    curve = tuple(EpochLoss(n, train, loss) for n, loss in enumerate(losses, start=1))
-    return Result(1, "a change", MFConfig.default(), 100, train, validation, best_epoch, curve, 1.0, "")
 
 
 def test_parameters_of_a_step_hold_for_those_after_it_and_zeros_are_dropped_where_it_says() -> None:
@@ -101,22 +94,8 @@ def test_a_set_of_zeros_alone_is_refused() -> None:
         run_steps(zeros, SHAPE, (Step("dropped", SMALL),), points_range=(1, 10))
 
 
-def test_an_observation_says_what_the_losses_say() -> None:
-    overfits = result(1.0, 2.0, best_epoch=2, losses=[2.5, 2.0, 3.0])
-    assert (
-        observe(overfits, None)
-        == "2.0 times the train loss: it overfits; best in epoch 2, 50% worse by the last"
-    )
-    falling = result(1.0, 1.1, best_epoch=2, losses=[2.5, 1.1])
-    assert observe(falling, overfits) == (
-        "validation loss 45% lower; 1.1 times the train loss; still falling in the last epoch"
-    )
-    assert observe(overfits, overfits).startswith("validation loss as before")
-
-
-def test_the_log_is_a_table_and_a_line_a_step(tmp_path: Path) -> None:
-    one = result(1.25, 2.5, best_epoch=1, losses=[2.5])
-    assert to_markdown([one]).splitlines()[2] == "| 1 | a change | 100 | 1.2500 | 2.5000 | 1 of 1 |  |"
+def test_a_step_is_a_line_of_the_log(tmp_path: Path) -> None:
+    one = Result(*(1, "a change", 100, 1.25, 2.5, 1, (EpochLoss(1, 1.25, 2.5),), ""), MFConfig.default(), 1.0)
     append_experiment(tmp_path, one.record())
     line = json.loads((tmp_path / EXPERIMENTS_FILE).read_text())
     assert (line["change"], line["train_loss"], line["validation_loss"]) == ("a change", 1.25, 2.5)
