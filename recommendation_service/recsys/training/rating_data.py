@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +23,14 @@ from recsys.datasets.rating_splits import (
     split_ratings,
     take_ratings,
 )
+from recsys.datasets.rating_tables import load_table
 from recsys.datasets.ratings import (
     CATALOGUE_FILE,
+    ITEMS_FILE,
     MANIFEST_FILE,
     PARTS,
     RATINGS_FILE,
+    USERS_FILE,
     RatingDataset,
     Ratings,
     load_ratings,
@@ -36,9 +39,11 @@ from recsys.errors import ConfigError, DataError
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
 from recsys.types import UInt8Array
 
-USERS_FILE = "users.parquet"
-# Never a feature: ids, and texts that nearly every item has its own of.
-NO_FEATURES = ("id", "owner_id", "name", "short_description", "long_description")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Of a catalogue never a feature: an id, and texts that nearly every item has its own of.
+NO_FEATURES = ("owner_id", "name", "short_description", "long_description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,8 @@ class CategoryData:
             return data
         return replace(
             data,
-            user_features=_read_features(self.folder / USERS_FILE, self.user_mapping),
-            item_features=_read_features(self.folder / CATALOGUE_FILE, self.item_mapping),
+            user_features=_user_features(self.folder, self.user_mapping),
+            item_features=_item_features(self.folder, self.item_mapping),
         )
 
     def learned_from(self, recommender: type[RatingRecommender]) -> Ratings:
@@ -261,22 +266,37 @@ def _item_names(dataset: RatingDataset) -> tuple[str, ...] | None:
     return tuple(name_of.get(item_id, "") for item_id in dataset.item_mapping.ids)
 
 
-def _read_features(path: Path, mapping: IdMap) -> Any:
-    """A row an id of the mapping, null where the file lacks it; None without the file."""
+def _user_features(folder: Path, mapping: IdMap) -> pa.Table | None:
+    """What users.parquet tells, a row a user; None without the file."""
+    return _read_features(folder / USERS_FILE, mapping)
+
+
+def _item_features(folder: Path, mapping: IdMap) -> pa.Table | None:
+    """What the catalogue and items.parquet tell, a row an item; None without either."""
+    catalogue = _read_features(folder / CATALOGUE_FILE, mapping)
+    own = _read_features(folder / ITEMS_FILE, mapping)
+    if catalogue is None:
+        return own
+    table = catalogue.drop_columns([name for name in NO_FEATURES if name in catalogue.column_names])
+    for name in () if own is None else own.column_names:
+        if name in table.column_names:
+            raise DataError(
+                f"{folder / ITEMS_FILE} has the column {name!r}, and so has {CATALOGUE_FILE}; rename it."
+            )
+        table = table.append_column(name, own[name])
+    return table
+
+
+def _read_features(path: Path, mapping: IdMap) -> pa.Table | None:
+    """A row an id of the mapping, null where the file lacks it, of a date its year; None without the file."""
     if not path.is_file():
         return None
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    from pyarrow import compute, types
 
-    table = pq.read_table(path)
-    if "id" not in table.column_names:
-        raise DataError(f"{path} has no column id; name the rows by it.")
-    rows = pc.index_in(pa.array(mapping.ids, pa.string()), table["id"].combine_chunks())
-    table = table.drop_columns([name for name in NO_FEATURES if name in table.column_names]).take(rows)
+    table = load_table(path, mapping)
     for position, field in enumerate(table.schema):
-        if pa.types.is_temporal(field.type):
-            table = table.set_column(position, field.name, pc.year(table[field.name]))
+        if types.is_date(field.type) or types.is_timestamp(field.type):
+            table = table.set_column(position, field.name, compute.year(table[field.name]))
     return table
 
 

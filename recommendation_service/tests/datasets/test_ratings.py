@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -115,6 +116,16 @@ def test_a_catalogue_is_kept_and_removed_with_its_ratings(tmp_path: Path) -> Non
 
     save_ratings(TWO_BATCHES, tmp_path)
     assert load_ratings(tmp_path).catalogue is None
+
+
+def test_a_table_of_ones_own_in_the_catalogues_place_is_told_where_it_belongs(tmp_path: Path) -> None:
+    save_ratings(TWO_BATCHES, tmp_path)
+    pq.write_table(pa.table({"id": ["m1"], "price": [2.0]}), tmp_path / "catalogue.parquet")
+
+    with pytest.raises(
+        DataError, match=r"catalogue.parquet lacks the columns name, .*is called items.parquet"
+    ):
+        load_ratings(tmp_path)
 
 
 @pytest.mark.parametrize(

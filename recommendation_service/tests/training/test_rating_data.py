@@ -19,7 +19,7 @@ from recsys.recommenders.svd import SVDRecommender
 from recsys.training.rating_data import (
     Category,
     SplitOptions,
-    _read_features,
+    _item_features,
     find_categories,
     hash_category,
     load_category,
@@ -180,21 +180,48 @@ def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:
         load_category(Category("films", folder), SplitOptions())
 
 
-def test_features_are_years_and_no_ids_or_texts(tmp_path: Path) -> None:
-    path = tmp_path / "catalogue.parquet"
-    rows = {
-        "id": ["a", "b"],
-        "owner_id": ["x", "y"],
-        "name": ["A", "B"],
-        "tags": [["t"], []],
-        "created_at": pa.array([0, 10**9], pa.timestamp("s", tz="UTC")),
-    }
-    pq.write_table(pa.table(rows), path)
+def write_table(path: Path, **columns: object) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
 
-    features = _read_features(path, IdMap(["b", "unknown", "a"]))
 
+def test_features_of_a_catalogue_are_years_and_no_ids_or_texts(tmp_path: Path) -> None:
+    write_table(
+        tmp_path / "catalogue.parquet",
+        id=["a", "b"],
+        owner_id=["x", "y"],
+        name=["A", "B"],
+        tags=[["t"], []],
+        created_at=pa.array([0, 10**9], pa.timestamp("s", tz="UTC")),
+    )
+
+    features = _item_features(tmp_path, IdMap(["b", "unknown", "a"]))
+
+    assert features is not None
     assert features.to_pylist() == [
         {"tags": [], "created_at": 2001},
         {"tags": None, "created_at": None},
         {"tags": ["t"], "created_at": 1970},
     ]
+
+
+def test_columns_of_ones_own_stand_beside_those_of_the_catalogue_or_alone(tmp_path: Path) -> None:
+    mapping = IdMap(["i1", "i0", "i9"])
+    write_table(tmp_path / "items.parquet", id=["i0", "i1"], price=[1.5, 2.5], tags=["a|b", None])
+    alone = _item_features(tmp_path, mapping)
+    assert alone is not None
+    assert alone.to_pylist()[:2] == [{"price": 2.5, "tags": None}, {"price": 1.5, "tags": "a|b"}]
+
+    catalogue = write_table(tmp_path / "catalogue.parquet", id=["i0"], name=["A"], city=["Hue"])
+    both = _item_features(tmp_path, mapping)
+    assert both is not None
+    assert both.to_pylist() == [
+        {"city": None, "price": 2.5, "tags": None},
+        {"city": "Hue", "price": 1.5, "tags": "a|b"},
+        {"city": None, "price": None, "tags": None},
+    ]
+    write_table(catalogue, id=["i0"], price=[3.0])
+    with pytest.raises(
+        DataError, match=r"items.parquet has the column 'price', and so has catalogue.parquet"
+    ):
+        _item_features(tmp_path, mapping)
