@@ -21,6 +21,7 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_cells import KINDS_IN_WORDS, are_kinds
 from recsys.features.feature_columns import FeatureColumns, fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import load_array
@@ -70,7 +71,7 @@ class FeatureALSConfig(SectionConfig):
         self.require(self.max_norm is None or self.max_norm > 0, "max_norm", "above 0, or none")
         self.require(self.seed >= 0, "seed", "0 or more")
         for name in ("user_columns", "item_columns"):
-            self.require(isinstance(getattr(self, name), Mapping), name, "a mapping of column to kind")
+            self.require(are_kinds(getattr(self, name)), name, KINDS_IN_WORDS)
 
 
 class FeatureALSRecommender(RatingRecommender):

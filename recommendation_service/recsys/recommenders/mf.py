@@ -8,7 +8,8 @@ folded into one vector and one bias each when training ends, so that predicting 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_cells import KINDS_IN_WORDS, are_kinds
 from recsys.features.feature_columns import fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
@@ -54,6 +56,8 @@ class MFConfig(SectionConfig):
     features: bool
     threads: int
     seed: int
+    user_columns: Mapping[str, str] = field(default_factory=dict)  # older artifacts lack them
+    item_columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("factors", "epochs", "patience", "batch_size", "threads"):
@@ -67,6 +71,8 @@ class MFConfig(SectionConfig):
         self.require(self.output in OUTPUTS, "output", " or ".join(OUTPUTS))
         self.require(self.start in STARTS, "start", " or ".join(STARTS))
         self.require(0 <= self.seed < 2**32, "seed", "from 0 to 4294967295")
+        for name in ("user_columns", "item_columns"):
+            self.require(are_kinds(getattr(self, name)), name, KINDS_IN_WORDS)
 
 
 @dataclass(frozen=True)
@@ -250,21 +256,27 @@ def _examples(data: RatingData, config: MFConfig) -> Examples:
     history = None
     if config.history:
         history = data.history if data.history is not None else _rated(data)
+    users = items = None
+    if config.features:
+        users = _encode(data.user_features, ratings.user_index, "user", config.user_columns)
+        items = _encode(data.item_features, ratings.item_index, "item", config.item_columns)
     return Examples(
         Pairs(ratings.user_index, ratings.item_index, ratings.points),
         *(data.n_users, data.n_items, *data.range),
-        user_features=_encode(data.user_features, ratings.user_index, "user") if config.features else None,
-        item_features=_encode(data.item_features, ratings.item_index, "item") if config.features else None,
+        user_features=users,
+        item_features=items,
         history=history,
     )
 
 
-def _encode(table: pa.Table | None, rated: Int32Array, owner: str) -> Float32Array | None:
+def _encode(
+    table: pa.Table | None, rated: Int32Array, owner: str, kinds: Mapping[str, str]
+) -> Float32Array | None:
     if table is None:
         return None
     known = np.zeros(table.num_rows, np.bool_)
     known[rated] = True
-    return fit_and_encode(table, known, owner=owner)[1].astype(np.float32)
+    return fit_and_encode(table, known, owner=owner, kinds=kinds)[1].astype(np.float32)
 
 
 def _rated(data: RatingData) -> csr_matrix:

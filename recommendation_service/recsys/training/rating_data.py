@@ -275,16 +275,20 @@ def _item_features(folder: Path, mapping: IdMap) -> pa.Table | None:
     """What the catalogue and items.parquet tell, a row an item; None without either."""
     catalogue = _read_features(folder / CATALOGUE_FILE, mapping)
     own = _read_features(folder / ITEMS_FILE, mapping)
-    if catalogue is None:
-        return own
-    table = catalogue.drop_columns([name for name in NO_FEATURES if name in catalogue.column_names])
-    for name in () if own is None else own.column_names:
+    if catalogue is None or own is None:
+        return own if catalogue is None else _without_texts(catalogue)
+    table = _without_texts(catalogue)
+    for name in own.column_names:
         if name in table.column_names:
             raise DataError(
                 f"{folder / ITEMS_FILE} has the column {name!r}, and so has {CATALOGUE_FILE}; rename it."
             )
         table = table.append_column(name, own[name])
     return table
+
+
+def _without_texts(catalogue: pa.Table) -> pa.Table:
+    return catalogue.drop_columns([name for name in NO_FEATURES if name in catalogue.column_names])
 
 
 def _read_features(path: Path, mapping: IdMap) -> pa.Table | None:
