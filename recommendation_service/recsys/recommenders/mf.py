@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -23,10 +23,7 @@ from recsys.features.feature_cells import KINDS_IN_WORDS, are_kinds
 from recsys.features.feature_columns import fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
-from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from recsys.types import BoolArray, Float32Array, Int32Array, Int64Array, ProgressCallback
 
 OUTPUTS = ("sigmoid", "linear")
 STARTS = ("xavier", "normal")
@@ -177,10 +174,10 @@ class MFRecommender(RatingRecommender):
 
     name: ClassVar[str] = "mf"
     uses_validation: ClassVar[bool] = True
-    uses_features: ClassVar[bool] = True
 
     def __init__(self, config: MFConfig | None = None) -> None:
         self.config: MFConfig = config or MFConfig.default()
+        self.uses_features = self.needs_features = self.config.features
         self.curve: tuple[EpochLoss, ...] = ()
         self.best_epoch = 0
 
@@ -197,7 +194,7 @@ class MFRecommender(RatingRecommender):
 
         Raises:
             DataError: the validation part is empty or of other indices, a column of features cannot be
-                used, or the loss stops being finite.
+                used, features are asked for and no column tells anything, or the loss stops being finite.
         """
         from recsys.recommenders.mf_training import train
 
@@ -216,6 +213,12 @@ class MFRecommender(RatingRecommender):
         """See `RatingRecommender.score_users`."""
         self.check_fitted()
         return self.factors.score_users(user_index)
+
+    def placed(self) -> tuple[BoolArray, BoolArray]:
+        """See `RatingRecommender.placed`; a row without ratings is 0 but for features or a history."""
+        of, known = self.factors, (self.known_users, self.known_items)
+        users = known[0] | of.user_factors.any(axis=1) | (of.user_biases != 0)
+        return users, known[1] | of.item_factors.any(axis=1) | (of.item_biases != 0)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write four arrays; the facts hold the rest, the learning curve among it."""
@@ -256,10 +259,7 @@ def _examples(data: RatingData, config: MFConfig) -> Examples:
     history = None
     if config.history:
         history = data.history if data.history is not None else _rated(data)
-    users = items = None
-    if config.features:
-        users = _encode(data.user_features, ratings.user_index, "user", config.user_columns)
-        items = _encode(data.item_features, ratings.item_index, "item", config.item_columns)
+    users, items = _features(data, config) if config.features else (None, None)
     return Examples(
         Pairs(ratings.user_index, ratings.item_index, ratings.points),
         *(data.n_users, data.n_items, *data.range),
@@ -269,14 +269,29 @@ def _examples(data: RatingData, config: MFConfig) -> Examples:
     )
 
 
-def _encode(
-    table: pa.Table | None, rated: Int32Array, owner: str, kinds: Mapping[str, str]
-) -> Float32Array | None:
-    if table is None:
-        return None
-    known = np.zeros(table.num_rows, np.bool_)
-    known[rated] = True
-    return fit_and_encode(table, known, owner=owner, kinds=kinds)[1].astype(np.float32)
+def _features(data: RatingData, config: MFConfig) -> tuple[Float32Array | None, Float32Array | None]:
+    """Both sides' features, None where there are none."""
+    encoded: list[Float32Array | None] = []
+    told = []
+    for owner, table, rated, kinds in (
+        ("user", data.user_features, data.ratings.user_index, config.user_columns),
+        ("item", data.item_features, data.ratings.item_index, config.item_columns),
+    ):
+        if table is None:
+            told.append(f"no table of {owner}s")
+            encoded.append(None)
+            continue
+        known = np.zeros(table.num_rows, np.bool_)
+        known[rated] = True
+        columns, values = fit_and_encode(table, known, owner=owner, kinds=kinds)
+        told.append(f"of {owner}s {columns.summary()}")
+        encoded.append(values.astype(np.float32) if columns.names else None)
+    if all(one is None for one in encoded):
+        raise DataError(
+            f"mf.features is true and there is no feature to use: {'; '.join(told)}. Give a table "
+            "with columns that tell rows apart, or leave features false."
+        )
+    return encoded[0], encoded[1]
 
 
 def _rated(data: RatingData) -> csr_matrix:

@@ -42,6 +42,7 @@ from recsys.types import UInt8Array
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FEATURE_FILES = (USERS_FILE, CATALOGUE_FILE, ITEMS_FILE)
 # Of a catalogue never a feature: an id, and texts that nearly every item has its own of.
 NO_FEATURES = ("owner_id", "name", "short_description", "long_description")
 
@@ -86,8 +87,12 @@ class CategoryData:
     notes: tuple[str, ...]
     folder: Path
 
-    def data_of(self, ratings: Ratings, recommender: type[RatingRecommender]) -> RatingData:
-        """Some of its ratings as a recommender takes them."""
+    def data_of(self, ratings: Ratings, recommender: RatingRecommender) -> RatingData:
+        """Some of its ratings as a recommender takes them.
+
+        Raises:
+            DataError: a table of features cannot be used, or one is needed and there is none.
+        """
         data = RatingData(
             ratings,
             len(self.user_mapping),
@@ -98,11 +103,15 @@ class CategoryData:
         )
         if not recommender.uses_features:
             return data
-        return replace(
-            data,
-            user_features=_user_features(self.folder, self.user_mapping),
-            item_features=_item_features(self.folder, self.item_mapping),
-        )
+        users = _user_features(self.folder, self.user_mapping)
+        items = _item_features(self.folder, self.item_mapping)
+        if recommender.needs_features and users is None and items is None:
+            raise DataError(
+                f"{recommender.name} was asked to use features and there are none: looked for "
+                f"{', '.join(str(self.folder / name) for name in FEATURE_FILES)}. Lay one there (a column id "
+                "and any others), or ask without."
+            )
+        return replace(data, user_features=users, item_features=items)
 
     def learned_from(self, recommender: type[RatingRecommender]) -> Ratings:
         """What the fit that is kept learns from: the validation part too, unless it stops by that."""

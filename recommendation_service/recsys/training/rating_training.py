@@ -238,7 +238,7 @@ def fit_and_test(
     learned_from = data.learned_from(kind)
     recommender = make_rating_recommender(plan.recommender, **parameters)
     started = time.perf_counter()
-    recommender.fit(data.data_of(learned_from, kind), data.held_back(), progress)
+    recommender.fit(data.data_of(learned_from, recommender), data.held_back(), progress)
     fitted_at = time.perf_counter()
     evaluation = None
     if len(data.split.test):
@@ -355,6 +355,7 @@ def _metrics(evaluation: RatingEvaluation | None) -> dict[str, Any]:
         "intervals": dict(evaluation.metrics),
         "n_pairs": evaluation.n_pairs,
         "n_unknown": evaluation.n_unknown,
+        "n_by_features": evaluation.n_by_features,
         "n_users": evaluation.n_users,
     }
 

@@ -253,7 +253,7 @@ def _try(
     stages.update(stage)
     recommender = make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
     started = time.perf_counter()
-    recommender.fit(data.data_of(data.split.train, type(recommender)), data.held_back(), stages.within(stage))
+    recommender.fit(data.data_of(data.split.train, recommender), data.held_back(), stages.within(stage))
     fitted_at = time.perf_counter()
     evaluation = evaluate_ratings(
         recommender,

@@ -96,6 +96,31 @@ def test_features_are_taken_where_the_data_has_them() -> None:
     assert fitted.factors.user_factors[0].any()  # has a group, no rating
     assert fitted.factors.item_factors[0].any()
 
+    users, items = np.array([0, 0, 1, 1, -1], np.int32), np.array([0, 1, 0, 1, 1], np.int32)
+    assert fitted.rests_on(users, items).tolist() == ["features"] * 3 + ["factors", "biases"]
+    without = fit(make_data(user_features=groups), history=True)
+    assert without.rests_on(users, items).tolist() == ["biases"] * 3 + ["factors", "biases"]
+    kinds_said = fit(make_data(user_features=groups, item_features=kinds), features=True,
+                     user_columns={"group": "ignore"})  # fmt: skip
+    assert kinds_said.rests_on(users, items).tolist() == ["biases"] * 2 + ["features", "factors", "biases"]
+
+
+def test_features_that_are_asked_for_and_tell_nothing_are_refused() -> None:
+    same = pa.table({"group": ["g"] * 50})
+    with pytest.raises(DataError, match=r"of users 0 columns of none; left out: group .*; no table of items"):
+        fit(make_data(user_features=same), features=True)
+    with pytest.raises(DataError, match="no table of users; no table of items"):
+        fit(make_data(), features=True)
+
+
+def test_an_artifact_of_before_column_kinds_is_read(tmp_path: Path) -> None:
+    save(fit(make_data(), epochs=1), tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    for name in ("user_columns", "item_columns"):
+        del manifest["recipe"][name]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert MFRecommender.load(tmp_path).config.user_columns == {}
+
 
 def test_files_give_the_same_answers_and_the_curve_back(tmp_path: Path) -> None:
     data = make_data()

@@ -27,7 +27,7 @@ from recsys.training.rating_data import (
 
 
 class OfFeatures(SVDRecommender):
-    uses_features: ClassVar[bool] = True
+    uses_features = True
 
 
 class StopsEarly(SVDRecommender):
@@ -111,7 +111,7 @@ def test_given_parts_are_taken_as_they_come(tmp_path: Path) -> None:
     assert set(split.validation.user_index) == {8}  # the first eight users are in train
     assert split.strategy == "the train, valid and test files as they came"
     assert data.notes[0].startswith("divided as its files were (80 train, 10 valid, 15 test)")
-    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures))
+    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures()))
     assert not fitted.is_known(split.validation.user_index, split.validation.item_index).any()
     assert data.held_back() is split.validation
     assert len(data.learned_from(SVDRecommender)) == 90
@@ -164,14 +164,14 @@ def test_features_stand_in_index_order_without_ids(tmp_path: Path) -> None:
 
     assert data.item_names is not None
     assert data.item_names[:2] == ("Film 0", "Film 1")
-    with_features = data.data_of(data.split.train, OfFeatures)
+    with_features = data.data_of(data.split.train, OfFeatures())
     assert with_features.item_features is not None
     assert with_features.user_features is not None
     assert with_features.item_features["tags"].to_pylist()[:2] == [["t0"], ["t1"]]
     assert with_features.item_features["tags"].to_pylist()[9] is None  # i9 is not in the catalogue
     assert with_features.user_features["age"].to_pylist()[:4] == [20, None, None, 30]
     assert "id" not in with_features.item_features.column_names
-    assert data.data_of(data.split.train, SVDRecommender).item_features is None
+    assert data.data_of(data.split.train, SVDRecommender()).item_features is None
 
 
 def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:

@@ -98,12 +98,14 @@ def test_trials_are_measured_on_validation_and_the_choice_on_what_none_saw(
     factors = tuning.chosen.parameters["factors"]
 
     on_validation = SVDRecommender(SVDConfig.default(factors=factors)).fit(
-        data.data_of(data.split.train, SVDRecommender)
+        data.data_of(data.split.train, SVDRecommender())
     )
     expected = evaluate_ratings(on_validation, data.split.validation, train=data.split.train, relevant_at=4.0)
     assert dict(tuning.chosen.figures) == expected.figures()
     learned = data.learned_from(SVDRecommender)
-    retrained = SVDRecommender(SVDConfig.default(factors=factors)).fit(data.data_of(learned, SVDRecommender))
+    retrained = SVDRecommender(SVDConfig.default(factors=factors)).fit(
+        data.data_of(learned, SVDRecommender())
+    )
     tested = evaluate_ratings(retrained, data.split.test, train=learned, relevant_at=4.0)
     assert dict(tuning.result.figures) == tested.figures()
     assert [t.parameters["factors"] for t in tuning.trials] == [2, 4, 8]
