@@ -6,6 +6,7 @@ it comes; any other is divided at random.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,6 +114,17 @@ class CategoryData:
             )
         return replace(data, user_features=users, item_features=items)
 
+    def feature_notes(self, recommender: RatingRecommender) -> tuple[str, ...]:
+        """Which side a recommender that uses features has none of, and where they were looked for."""
+        sides = (
+            {"user": (USERS_FILE,), "item": (CATALOGUE_FILE, ITEMS_FILE)} if recommender.uses_features else {}
+        )
+        return tuple(
+            f"no {side} features: looked for {' and '.join(str(self.folder / name) for name in names)}"
+            for side, names in sides.items()
+            if not any((self.folder / name).is_file() for name in names)
+        )
+
     def learned_from(self, recommender: type[RatingRecommender]) -> Ratings:
         """What the fit that is kept learns from: the validation part too, unless it stops by that."""
         if recommender.uses_validation or len(self.split.validation) == 0:
@@ -174,22 +186,28 @@ def load_category(category: Category, options: SplitOptions) -> CategoryData:
         item_mapping=dataset.item_mapping,
         item_names=_item_names(dataset),
         points_range=_range_of(dataset),
-        dataset_hash=hash_category(category),
+        dataset_hash=hash_dataset(category.folder),
         notes=(*_repeated(dataset), *_given(split, ratings.parts), *_guessed_range(dataset)),
         folder=category.folder,
     )
 
 
-def hash_category(category: Category) -> str:
+def hash_dataset(folder: Path) -> str:
     """What `CategoryData.dataset_hash` would be, without loading the ratings.
 
     Raises:
         DataError: the manifest is missing.
     """
-    manifest = category.folder / MANIFEST_FILE
+    manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
         raise DataError(f"{manifest} does not exist; make the folder with `recsys import`.")
     return hash_file(manifest)
+
+
+def hash_features(folder: Path) -> str:
+    """The sha256 of a folder's tables of features, of their names and contents; of none where none is."""
+    found = [f"{name} {hash_file(folder / name)}" for name in FEATURE_FILES if (folder / name).is_file()]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def _all_categories(folders: Sequence[Path]) -> list[Category]:

@@ -109,6 +109,22 @@ def test_tables_beside_a_csv_import_are_read_and_inspecting_shows_their_columns(
         "user_columns=region_id:ignore")  # fmt: skip
 
 
+def test_features_that_are_not_there_are_told_or_refused(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("users", "items"):
+        (shop / f"{name}.parquet").unlink()
+
+    said = run(capsys, "train", "feature_als", "--data", str(shop), "--set", "factors=3", "iterations=4")
+    assert f"shop: no user features: looked for {shop}/users.parquet" in said
+    assert f"shop: no item features: looked for {shop}/catalogue.parquet and {shop}/items.parquet" in said
+
+    assert main(["train", "mf", "--data", str(shop), "--set", "features=true", "factors=3"]) == 1
+    said = capsys.readouterr().out
+    assert f"mf was asked to use features and there are none: looked for {shop}/users.parquet, " in said
+    assert not (tmp_path / "models" / "rating" / "mf" / "shop").exists()
+
+
 BY_FEATURES, BY_BIASES = "by what is known of the user beside ratings", "by item biases alone"
 
 

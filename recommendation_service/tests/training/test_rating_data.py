@@ -21,13 +21,18 @@ from recsys.training.rating_data import (
     SplitOptions,
     _item_features,
     find_categories,
-    hash_category,
+    hash_dataset,
+    hash_features,
     load_category,
 )
 
 
 class OfFeatures(SVDRecommender):
     uses_features = True
+
+
+class NeedsFeatures(OfFeatures):
+    needs_features = True
 
 
 class StopsEarly(SVDRecommender):
@@ -83,7 +88,7 @@ def test_a_category_is_divided_and_nothing_is_lost(tmp_path: Path) -> None:
     check_no_pair_shared(split.train, split.validation, split.test)
     assert len(split.train) + len(split.validation) + len(split.test) == 120
     assert data.points_range == (1.0, 5.0)
-    assert data.dataset_hash == hash_category(Category("films", folder))
+    assert data.dataset_hash == hash_dataset(folder)
     assert data.facts()["train"]["ratings"] == len(split.train)
     assert data.facts()["train"]["sparsity"] == pytest.approx(1 - len(split.train) / 120, abs=0.02)
 
@@ -225,3 +230,37 @@ def test_columns_of_ones_own_stand_beside_those_of_the_catalogue_or_alone(tmp_pa
         DataError, match=r"items.parquet has the column 'price', and so has catalogue.parquet"
     ):
         _item_features(tmp_path, mapping)
+
+
+def test_a_side_without_a_table_is_told_and_one_is_needed_where_features_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    folder = write(tmp_path / "films", grid_of_ratings())
+    data = load_category(Category("films", folder), SplitOptions())
+
+    assert data.feature_notes(SVDRecommender()) == ()
+    assert data.feature_notes(OfFeatures()) == (
+        f"no user features: looked for {folder}/users.parquet",
+        f"no item features: looked for {folder}/catalogue.parquet and {folder}/items.parquet",
+    )
+    data.data_of(data.split.train, OfFeatures())
+    looked = f"{folder}/users.parquet, {folder}/catalogue.parquet, {folder}/items.parquet"
+    with pytest.raises(DataError, match=f"svd was asked to use features and .* looked for {looked}"):
+        data.data_of(data.split.train, NeedsFeatures())
+
+    write_table(folder / "items.parquet", id=["i0"], price=[1.0])
+    assert len(data.feature_notes(OfFeatures())) == 1
+    assert data.data_of(data.split.train, NeedsFeatures()).item_features is not None
+
+
+def test_the_hash_of_features_is_of_every_table_and_no_other_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", grid_of_ratings())
+    hashes = [hash_features(folder)]
+    (folder / "notes.txt").write_text("mine")
+    assert hash_features(folder) == hashes[0]
+    for name in ("users", "items", "catalogue"):
+        write_table(folder / f"{name}.parquet", id=["u0", "i0"], age=[1, 2])
+        hashes.append(hash_features(folder))
+    write_table(folder / "items.parquet", id=["u0", "i0"], age=[1, 3])
+    hashes.append(hash_features(folder))
+    assert len(set(hashes)) == 5
