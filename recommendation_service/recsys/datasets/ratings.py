@@ -159,7 +159,7 @@ def save_ratings(
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         staging.path(MANIFEST_FILE).write_text(text, encoding="utf-8")
-        staging.move_into_place(last=MANIFEST_FILE, optional=(CATALOGUE_FILE, USERS_FILE))
+        staging.move_into_place(last=MANIFEST_FILE, optional=_described_before(folder))
     return manifest
 
 
@@ -185,6 +185,15 @@ def load_ratings(folder: Path, *, with_quality: bool = False) -> RatingDataset:
     latest = _latest_of_each_pair(ratings)
     n_repeated = len(ratings) - len(latest)
     return RatingDataset(latest, user_mapping, item_mapping, catalogue, manifest, n_repeated)
+
+
+def _described_before(folder: Path) -> list[str]:
+    """The catalogue and the users an earlier import wrote; a table that a person laid there is theirs."""
+    try:
+        files = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
+        return [name for name in (CATALOGUE_FILE, USERS_FILE) if name in files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 class _IdNumbering:
