@@ -170,6 +170,7 @@ class MFRecommender(RatingRecommender):
     """Vectors and biases whose sum and product, through a sigmoid, are the points of a pair.
 
     `curve`: the loss of each epoch, kept with the artifact; these are the factors of `best_epoch`.
+    `columns`: "user" and "item" to what was read of their features and what was left out, in words.
     """
 
     name: ClassVar[str] = "mf"
@@ -180,6 +181,7 @@ class MFRecommender(RatingRecommender):
         self.uses_features = self.needs_features = self.config.features
         self.curve: tuple[EpochLoss, ...] = ()
         self.best_epoch = 0
+        self.columns: dict[str, str] = {}
 
     def fit(
         self,
@@ -200,7 +202,7 @@ class MFRecommender(RatingRecommender):
 
         held_back = None if validation is None else _held_back(data, validation)
         self.remember(data)
-        training = train(_examples(data, self.config), held_back, self.config, progress)
+        training = train(self._examples(data), held_back, self.config, progress)
         self.factors, self.curve, self.best_epoch = training.factors, training.curve, training.best_epoch
         return self
 
@@ -213,6 +215,10 @@ class MFRecommender(RatingRecommender):
         """See `RatingRecommender.score_users`."""
         self.check_fitted()
         return self.factors.score_users(user_index)
+
+    def health_report(self) -> list[str]:
+        """See `RatingRecommender.health_report`: the features it reads."""
+        return [f"{owner} features: {told}" for owner, told in self.columns.items()]
 
     def placed(self) -> tuple[BoolArray, BoolArray]:
         """See `RatingRecommender.placed`; a row without ratings is 0 but for features or a history."""
@@ -229,6 +235,7 @@ class MFRecommender(RatingRecommender):
             **facts,
             "offset": self.factors.offset,
             "best_epoch": self.best_epoch,
+            "columns": self.columns,
             "curve": [asdict(point) for point in self.curve],
         }
 
@@ -242,6 +249,7 @@ class MFRecommender(RatingRecommender):
         arrays = recommender.load_arrays(folder, ARRAYS, recommender.config.factors)
         try:
             recommender.curve = tuple(EpochLoss(**point) for point in facts["curve"])
+            recommender.columns = dict(facts.get("columns", {}))  # older artifacts lack them
             recommender.best_epoch, offset = int(facts["best_epoch"]), float(facts["offset"])
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
@@ -253,45 +261,39 @@ class MFRecommender(RatingRecommender):
         )
         return recommender
 
-
-def _examples(data: RatingData, config: MFConfig) -> Examples:
-    ratings = data.ratings
-    history = None
-    if config.history:
-        history = data.history if data.history is not None else _rated(data)
-    users, items = _features(data, config) if config.features else (None, None)
-    return Examples(
-        Pairs(ratings.user_index, ratings.item_index, ratings.points),
-        *(data.n_users, data.n_items, *data.range),
-        user_features=users,
-        item_features=items,
-        history=history,
-    )
-
-
-def _features(data: RatingData, config: MFConfig) -> tuple[Float32Array | None, Float32Array | None]:
-    """Both sides' features, None where there are none."""
-    encoded: list[Float32Array | None] = []
-    told = []
-    for owner, table, rated, kinds in (
-        ("user", data.user_features, data.ratings.user_index, config.user_columns),
-        ("item", data.item_features, data.ratings.item_index, config.item_columns),
-    ):
-        if table is None:
-            told.append(f"no table of {owner}s")
-            encoded.append(None)
-            continue
-        known = np.zeros(table.num_rows, np.bool_)
-        known[rated] = True
-        columns, values = fit_and_encode(table, known, owner=owner, kinds=kinds)
-        told.append(f"of {owner}s {columns.summary()}")
-        encoded.append(values.astype(np.float32) if columns.names else None)
-    if all(one is None for one in encoded):
-        raise DataError(
-            f"mf.features is true and there is no feature to use: {'; '.join(told)}. Give a table "
-            "with columns that tell rows apart, or leave features false."
+    def _examples(self, data: RatingData) -> Examples:
+        ratings, history = data.ratings, None
+        if self.config.history:
+            history = data.history if data.history is not None else _rated(data)
+        users, items = self._features(data) if self.config.features else (None, None)
+        return Examples(
+            Pairs(ratings.user_index, ratings.item_index, ratings.points),
+            *(data.n_users, data.n_items, *data.range),
+            user_features=users,
+            item_features=items,
+            history=history,
         )
-    return encoded[0], encoded[1]
+
+    def _features(self, data: RatingData) -> list[Float32Array | None]:
+        """Both sides' features, None where there are none; what was read of them is noted in `columns`."""
+        encoded: list[Float32Array | None] = []
+        for owner, table, known, kinds in (
+            ("user", data.user_features, self.known_users, self.config.user_columns),
+            ("item", data.item_features, self.known_items, self.config.item_columns),
+        ):
+            if table is None:
+                self.columns[owner] = "no table"
+                encoded.append(None)
+                continue
+            columns, values = fit_and_encode(table, known, owner=owner, kinds=kinds)
+            self.columns[owner] = columns.summary()
+            encoded.append(values.astype(np.float32) if columns.names else None)
+        if all(one is None for one in encoded):
+            raise DataError(
+                f"mf.features is true and there is no feature to use. {'; '.join(self.health_report())}. "
+                "Give a table with columns that tell rows apart, or leave features false."
+            )
+        return encoded
 
 
 def _rated(data: RatingData) -> csr_matrix:

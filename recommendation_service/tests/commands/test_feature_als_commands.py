@@ -107,6 +107,12 @@ def test_tables_beside_a_csv_import_are_read_and_inspecting_shows_their_columns(
     assert "item features: 1 columns of price" in said
     run(capsys, "train", "mf", "--data", str(shop), "--set", "features=true", "factors=3", "epochs=2",
         "user_columns=region_id:ignore")  # fmt: skip
+    said = run(capsys, "inspect", "mf", "--category", "shop")
+    assert (
+        "user features: 1 columns of shoe; left out: zip (constant: all 40 values are rare), region_id"
+        in said
+    )
+    assert "item features: 1 columns of price" in said
 
 
 def test_features_that_are_not_there_are_told_or_refused(

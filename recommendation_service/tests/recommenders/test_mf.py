@@ -107,19 +107,26 @@ def test_features_are_taken_where_the_data_has_them() -> None:
 
 def test_features_that_are_asked_for_and_tell_nothing_are_refused() -> None:
     same = pa.table({"group": ["g"] * 50})
-    with pytest.raises(DataError, match=r"of users 0 columns of none; left out: group .*; no table of items"):
+    with pytest.raises(
+        DataError, match=r"user features: 0 columns of none; left out: group .*; item features: no"
+    ):
         fit(make_data(user_features=same), features=True)
-    with pytest.raises(DataError, match="no table of users; no table of items"):
+    with pytest.raises(DataError, match="user features: no table; item features: no table"):
         fit(make_data(), features=True)
 
 
-def test_an_artifact_of_before_column_kinds_is_read(tmp_path: Path) -> None:
-    save(fit(make_data(), epochs=1), tmp_path)
+def test_the_columns_read_are_kept_and_an_artifact_of_before_them_is_read(tmp_path: Path) -> None:
+    groups = pa.table({"group": [f"g{n % 3}" for n in range(50)]})
+    save(fit(make_data(user_features=groups), epochs=1, features=True), tmp_path)
+    told = ["user features: 3 columns of group", "item features: no table"]
+    assert MFRecommender.load(tmp_path).health_report() == told
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     for name in ("user_columns", "item_columns"):
         del manifest["recipe"][name]
+    del manifest["facts"]["columns"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert MFRecommender.load(tmp_path).config.user_columns == {}
+    loaded = MFRecommender.load(tmp_path)
+    assert (loaded.config.user_columns, loaded.health_report()) == ({}, [])
 
 
 def test_files_give_the_same_answers_and_the_curve_back(tmp_path: Path) -> None:
