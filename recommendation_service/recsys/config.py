@@ -145,6 +145,8 @@ def _convert(section: str, name: str, value: object, hint: Any) -> object:
         return None
     kind = next(t for t in get_args(hint) if t is not type(None)) if accepts_none else hint
     accepted = _words_of(kind)
+    if get_args(kind) == (str, str):
+        accepted += ", on the command line name:value,name:value"
     if value is None:
         raise refused(accepted)
     if get_origin(kind) is tuple:
@@ -152,9 +154,11 @@ def _convert(section: str, name: str, value: object, hint: Any) -> object:
             raise refused(accepted)
         return tuple(value)
     if get_origin(kind) is collections.abc.Mapping:
-        if not isinstance(value, Mapping):
+        is_told = isinstance(value, str) and get_args(kind) == (str, str)
+        mapping = _parse_pairs(str(value)) if is_told else value
+        if not isinstance(mapping, Mapping):
             raise refused(accepted)
-        return value
+        return mapping
     if kind is bool:
         if str(value).lower() not in ("true", "false"):
             raise refused(accepted)
@@ -168,6 +172,14 @@ def _convert(section: str, name: str, value: object, hint: Any) -> object:
     if isinstance(converted, float) and not math.isfinite(converted):
         raise refused("a finite number")
     return converted
+
+
+def _parse_pairs(text: str) -> dict[str, str] | None:
+    """ "age:number,zip:ignore" as a mapping; None where it is not of this form or names one twice."""
+    pairs = [part.rpartition(":") for part in text.split(",")]
+    parsed = {name.strip(): value.strip() for name, _, value in pairs}
+    whole = all(name and value for name, value in parsed.items()) and len(parsed) == len(pairs)
+    return parsed if whole else None
 
 
 def _words_of(kind: Any) -> str:

@@ -10,6 +10,7 @@ from recsys.config import SectionConfig, parse_assignments, read_config
 from recsys.engines.als_config import ALSConfig
 from recsys.errors import ConfigError
 from recsys.recommenders.feature_als import FeatureALSConfig
+from recsys.recommenders.mf import MFConfig
 from recsys.recommenders.popularity import PopularityConfig
 from recsys.recommenders.table import RECOMMENDERS
 from recsys.training.pipeline import TrainingPlan
@@ -78,7 +79,11 @@ def test_a_wrong_type_is_told_in_words(values: dict[str, object], message: str) 
         (TrainingPlan, {"recommenders": None}, "training.recommenders has no value; it must be a list."),
         (TrainingPlan, {"overrides": 3}, "overrides is 3; it must be a mapping of name -> value."),
         (FeatureALSConfig, {"max_norm": "long"}, "feature_als.max_norm is 'long'; it must be a number."),
-        (FeatureALSConfig, {"user_columns": None}, "has no value; it must be a mapping of name -> value."),
+        (
+            FeatureALSConfig,
+            {"user_columns": None},
+            "has no value; it must be a mapping of name -> value, on the command line name:value,name:value.",
+        ),
     ],
 )
 def test_a_list_a_mapping_and_what_may_be_none_are_told_in_words(
@@ -88,6 +93,28 @@ def test_a_list_a_mapping_and_what_may_be_none_are_told_in_words(
         config.default(**values)
 
     assert str(refused.value).endswith(message)
+
+
+@pytest.mark.parametrize("config", [FeatureALSConfig, MFConfig])
+def test_a_mapping_may_be_said_on_a_command_line(config: type[FeatureALSConfig | MFConfig]) -> None:
+    said = parse_assignments(["user_columns=age:category, ns:zip: ignore", "item_columns=price:number"])
+
+    made = config.default(**said)
+
+    assert made.user_columns == {"age": "category", "ns:zip": "ignore"}
+    assert made.item_columns == {"price": "number"}
+
+
+@pytest.mark.parametrize("text", ["age", "age:", ":category", "age:number,", "age:number,age:tags"])
+def test_what_is_no_mapping_on_a_command_line_is_told_the_form(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"user_columns is '{text}'; .* name:value,name:value"):
+        FeatureALSConfig.default(user_columns=text)
+
+
+@pytest.mark.parametrize("config", [FeatureALSConfig, MFConfig])
+def test_a_kind_there_is_not_is_told_before_anything_is_read(config: type[SectionConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"item_columns is .*'money'.* number, category, .* or ignore"):
+        config.default(item_columns="price:money")
 
 
 @pytest.mark.parametrize("value", [None, 3])

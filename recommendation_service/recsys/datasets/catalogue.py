@@ -13,6 +13,8 @@ from typing import Any
 
 from recsys.errors import DataError
 
+EXPORT_AGAIN = "export the dataset again"
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
@@ -87,13 +89,13 @@ class Catalogue:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
 
     @classmethod
-    def load(cls, path: Path) -> Catalogue:
-        """Read catalogue.parquet.
+    def load(cls, path: Path, *, mend: str = EXPORT_AGAIN) -> Catalogue:
+        """Read catalogue.parquet; `mend` says what to do about a file that is none.
 
         Raises:
             DataError: the file is not Parquet, lacks a column, or holds one of another type.
         """
-        rows = _read_parquet(path, list(CatalogueItem.__dataclass_fields__))
+        rows = _read_parquet(path, list(CatalogueItem.__dataclass_fields__), mend)
         try:
             return cls(
                 tuple(
@@ -160,16 +162,16 @@ def _to_seconds(moment: object) -> float | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _read_parquet(path: Path, columns: Sequence[str], mend: str = EXPORT_AGAIN) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(columns))
+        found = pq.read_schema(path).names
+        missing = [name for name in columns if name not in found]
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(missing)}; {mend}.")
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=list(columns)).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); export the dataset again.") from error
-    missing = set(columns) - set(table.column_names)
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(sorted(missing))}; export the dataset again.")
-    rows: list[dict[str, Any]] = table.to_pylist()
+        raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}.") from error
     return rows

@@ -22,7 +22,7 @@ from recsys.datasets.catalogue import Catalogue
 from recsys.datasets.comment_quality import comment_qualities
 from recsys.datasets.files import Staging, check_descriptions, check_files, describe_files
 from recsys.datasets.id_map import IdMap
-from recsys.datasets.rating_users import load_user_table, save_user_table
+from recsys.datasets.rating_tables import save_table
 from recsys.errors import DataError
 from recsys.types import Float32Array, Float64Array, Int32Array, UInt8Array
 
@@ -35,8 +35,13 @@ USER_MAPPING_FILE = "user_mapping.json"
 ITEM_MAPPING_FILE = "item_mapping.json"
 CATALOGUE_FILE = "catalogue.parquet"
 USERS_FILE = "users.parquet"
+ITEMS_FILE = "items.parquet"  # never written by an import: columns a person has of the items
 MANIFEST_FILE = "manifest.json"
 PARTS = ("train", "valid", "test")  # of a source that is split already
+NO_CATALOGUE = (
+    f"only an import writes this file, so import the ratings again; a table of your own (id and any columns) "
+    f"is called {ITEMS_FILE}: rename it"
+)
 TEXTS_AT_ONCE = 16_384  # a long review has some 5 KB: 80 MB
 
 
@@ -82,8 +87,8 @@ class Ratings:
 class RatingDataset:
     """The `ratings` view of a folder with its mappings, the items' texts and the manifest.
 
-    `users` is a pyarrow table of what is known of the users, a row a user in the order of the mapping,
-    nulls where nothing is; `n_repeated` ratings gave way to a later one of the same pair.
+    `n_repeated` ratings gave way to a later one of the same pair. Tables of features beside the ratings
+    are read by who learns from them (`rating_tables`).
     """
 
     ratings: Ratings
@@ -91,7 +96,6 @@ class RatingDataset:
     item_mapping: IdMap
     catalogue: Catalogue | None
     manifest: Mapping[str, Any]
-    users: pa.Table | None = None
     n_repeated: int = 0
 
     @property
@@ -140,7 +144,7 @@ def save_ratings(
         if catalogue is not None:
             catalogue.save(staging.path(CATALOGUE_FILE))
         if users is not None:
-            save_user_table(users, staging.path(USERS_FILE))
+            save_table(users, staging.path(USERS_FILE))
         manifest = {
             **(source or {}),
             "schema_version": SCHEMA_VERSION,
@@ -155,7 +159,7 @@ def save_ratings(
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         staging.path(MANIFEST_FILE).write_text(text, encoding="utf-8")
-        staging.move_into_place(last=MANIFEST_FILE, optional=(CATALOGUE_FILE, USERS_FILE))
+        staging.move_into_place(last=MANIFEST_FILE, optional=_described_before(folder))
     return manifest
 
 
@@ -177,12 +181,19 @@ def load_ratings(folder: Path, *, with_quality: bool = False) -> RatingDataset:
         if index.min(initial=0) < 0 or index.max(initial=-1) >= len(mapping):
             raise DataError(f"{folder / RATINGS_FILE} does not fit its mappings; import the ratings again.")
     catalogue_file = folder / CATALOGUE_FILE
-    catalogue = Catalogue.load(catalogue_file) if catalogue_file.exists() else None
-    users_file = folder / USERS_FILE
-    users = load_user_table(users_file, user_mapping) if users_file.exists() else None
+    catalogue = Catalogue.load(catalogue_file, mend=NO_CATALOGUE) if catalogue_file.exists() else None
     latest = _latest_of_each_pair(ratings)
     n_repeated = len(ratings) - len(latest)
-    return RatingDataset(latest, user_mapping, item_mapping, catalogue, manifest, users, n_repeated)
+    return RatingDataset(latest, user_mapping, item_mapping, catalogue, manifest, n_repeated)
+
+
+def _described_before(folder: Path) -> list[str]:
+    """The catalogue and the users an earlier import wrote; a table that a person laid there is theirs."""
+    try:
+        files = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["files"]
+        return [name for name in (CATALOGUE_FILE, USERS_FILE) if name in files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 class _IdNumbering:

@@ -1,6 +1,6 @@
 """How good a rating recommender is: errors over all test pairs, and ranking figures as for any other.
 
-The errors are over every test pair, answered by biases alone or not; the ranking is of every item
+The errors are over every test pair, whatever the answer rests on; the ranking is of every item
 but those the user rated in the train part.
 """
 
@@ -18,7 +18,7 @@ from recsys.evaluation.bootstrap import Interval, mean_intervals
 from recsys.metrics.ranking import check_cutoff, ranking_metrics, relevant_counts
 from recsys.metrics.rating import ACCURACY_MEANING, rating_metrics
 from recsys.recommenders.base import top_items
-from recsys.recommenders.rating_base import RatingRecommender
+from recsys.recommenders.rating_base import BIASES, FEATURES, RatingRecommender
 from recsys.types import Float32Array, Float64Array, Int32Array
 
 CUTOFFS = (10, 20, 50)
@@ -33,15 +33,17 @@ class RatingEvaluation:
     """What was measured, under which protocol.
 
     `errors`: rmse, mae and accuracy over all `n_pairs`, of which `n_unknown` were answered by biases
-    alone. `metrics`: "ndcg@10" (recall, map; 20, 50) to its mean over the `n_users` with a relevant
-    item and a 95 % interval; empty when nobody has one. `per_user`: their values, (n_users,) each,
-    for the users of `user_indices` in that order.
+    alone and `n_by_features` by the features of a side without ratings. `metrics`: "ndcg@10" (recall,
+    map; 20, 50) to its mean over the `n_users` with a relevant item and a 95 % interval; empty when
+    nobody has one. `per_user`: their values, (n_users,) each, for the users of `user_indices` in that
+    order.
     """
 
     recommender: str
     protocol: str
     n_pairs: int
     n_unknown: int
+    n_by_features: int
     n_users: int
     errors: Mapping[str, float]
     metrics: Mapping[str, Interval]
@@ -92,12 +94,13 @@ def evaluate_ratings(
         check_cutoff(k)
     if len(test) == 0:
         raise DataError("There are no ratings to test on; give a part with some.")
-    known = recommender.is_known(test.user_index, test.item_index)
+    rests_on = recommender.rests_on(test.user_index, test.item_index)
+    by_features, by_biases = (int((rests_on == what).sum()) for what in (FEATURES, BIASES))
     errors = rating_metrics(predict_pairs(recommender, test.user_index, test.item_index), test.points)
     users, per_user = _rank(recommender, test, train, relevant_at, cutoffs)
     protocol = (
         f"{strategy + '; ' if strategy else ''}errors over {len(test):,} pairs, "
-        f"{int((~known).sum()):,} of them answered by biases alone; {ACCURACY_MEANING}; "
+        f"{_answered(by_features, by_biases)}; {ACCURACY_MEANING}; "
         "ranking: all items but those the user rated in train; "
         f"relevant: held-back items of at least {relevant_at:g} points; "
         f"mean over {len(users):,} users with one; 95 % bootstrap over users"
@@ -106,7 +109,8 @@ def evaluate_ratings(
         recommender=recommender.name,
         protocol=protocol,
         n_pairs=len(test),
-        n_unknown=int((~known).sum()),
+        n_unknown=by_biases,
+        n_by_features=by_features,
         n_users=len(users),
         errors=errors,
         metrics=mean_intervals(dict(per_user), seed) if len(users) else {},
@@ -143,6 +147,12 @@ def rank_users(recommender: RatingRecommender, users: Int32Array, limit: int, tr
             best = top_items(of_user, limit, allowed).item_indices
             ranked[start + row, : len(best)] = best
     return ranked
+
+
+def _answered(by_features: int, by_biases: int) -> str:
+    if not by_features:
+        return f"{by_biases:,} of them answered by biases alone"
+    return f"{by_features:,} of them answered by features, {by_biases:,} by biases alone"
 
 
 def _rank(

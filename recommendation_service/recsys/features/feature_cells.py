@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 
 NUMBER, CATEGORY, BOOLEAN, TAGS, IGNORE = "number", "category", "boolean", "tags", "ignore"
 KINDS = (NUMBER, CATEGORY, BOOLEAN, TAGS, IGNORE)
+KINDS_IN_WORDS = f"a mapping of column to kind, each {', '.join(KINDS[:-1])} or {KINDS[-1]}"
 ID_NAME = re.compile(r"(?i:(?:^|[_\s-])(?:id|uuid|guid))$|[a-z]I[dD]$")
 TAG_SEPARATOR = "|"  # between the tags of a row that is one string
 MIN_ROWS_OF_AN_ID = 20  # so many consecutive whole numbers, each once, are an id by whatever name
+
+
+def are_kinds(kinds: Mapping[str, str]) -> bool:
+    """Whether every column is said to be of a kind there is."""
+    return all(kind in KINDS for kind in kinds.values())
 
 
 def kind_of(field: pa.Field, owner: str) -> str:
@@ -49,7 +56,8 @@ def refuse_id(table: pa.Table, name: str, kind: str, owner: str, *, told: bool) 
         found = "an id by its name" if by_name else "consecutive whole numbers, each once: an id"
         raise DataError(
             f"The {owner} feature {name!r} is {found}; ids say nothing about likeness. Take the column out, "
-            f"ignore it, or (when its values are shared) say that it is a category."
+            f"ignore it ({owner}_columns={name}:{IGNORE}), or (when its values are shared) say that it is a "
+            f"category ({owner}_columns={name}:{CATEGORY})."
         )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_cells import KINDS_IN_WORDS, are_kinds
 from recsys.features.feature_columns import FeatureColumns, fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.base import load_array
@@ -44,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 COLUMNS_FILE = "feature_columns.json"
 HEALTH = ("objective", "rmse", "condition", "largest_norm")  # what a progress report carries
-FACTORS, FEATURES, BIASES = "factors", "features", "biases"  # what an answer rests on
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FeatureALSConfig(SectionConfig):
         self.require(self.max_norm is None or self.max_norm > 0, "max_norm", "above 0, or none")
         self.require(self.seed >= 0, "seed", "0 or more")
         for name in ("user_columns", "item_columns"):
-            self.require(isinstance(getattr(self, name), Mapping), name, "a mapping of column to kind")
+            self.require(are_kinds(getattr(self, name)), name, KINDS_IN_WORDS)
 
 
 class FeatureALSRecommender(RatingRecommender):
@@ -81,7 +81,7 @@ class FeatureALSRecommender(RatingRecommender):
     """
 
     name: ClassVar[str] = "feature_als"
-    uses_features: ClassVar[bool] = True
+    uses_features: bool = True
 
     def __init__(self, config: FeatureALSConfig) -> None:
         self.config: FeatureALSConfig = config
@@ -172,16 +172,9 @@ class FeatureALSRecommender(RatingRecommender):
         scores: Float32Array = users[:, :-1] @ items[:, :-1].T + items[:, -1] + users[:, -1:]
         return scores + np.float32(self.mean)
 
-    def rests_on(self, user_index: Int32Array, item_index: Int32Array) -> NDArray[np.str_]:
-        """(n,) what each answer rests on: "factors" (both sides rated), "features" or "biases".
-
-        "features": a side without ratings is placed by its features. "biases": a side adds nothing.
-        """
-        self.check_fitted()
-        known = self.is_known(user_index, item_index)
-        placed = self._is_placed("user", user_index, self.known_users)
-        placed &= self._is_placed("item", item_index, self.known_items)
-        return np.where(known, FACTORS, np.where(placed, FEATURES, BIASES))
+    def placed(self) -> tuple[BoolArray, BoolArray]:
+        """See `RatingRecommender.placed`."""
+        return self.known_users | self.has_features["user"], self.known_items | self.has_features["item"]
 
     def with_new(
         self, *, user_features: pa.Table | None = None, item_features: pa.Table | None = None
@@ -277,11 +270,6 @@ class FeatureALSRecommender(RatingRecommender):
         rows = np.zeros((len(index), vectors.shape[1]), np.float32)
         rows[inside] = vectors[index[inside]]
         return rows
-
-    def _is_placed(self, side: str, index: Int32Array, known: BoolArray) -> BoolArray:
-        placed: BoolArray = (index >= 0) & (index < len(known))
-        placed[placed] = (known | self.has_features[side])[index[placed]]
-        return placed
 
     def _check_finite(self) -> None:
         for side in SIDES:

@@ -8,9 +8,10 @@ folded into one vector and one bias each when training ends, so that predicting 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,13 +19,11 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.ratings import Ratings
 from recsys.errors import ArtifactError, DataError
+from recsys.features.feature_cells import KINDS_IN_WORDS, are_kinds
 from recsys.features.feature_columns import fit_and_encode
 from recsys.progress import ignore_progress
 from recsys.recommenders.rating_base import RatingData, RatingRecommender, read_manifest
-from recsys.types import Float32Array, Int32Array, Int64Array, ProgressCallback
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from recsys.types import BoolArray, Float32Array, Int32Array, Int64Array, ProgressCallback
 
 OUTPUTS = ("sigmoid", "linear")
 STARTS = ("xavier", "normal")
@@ -54,6 +53,8 @@ class MFConfig(SectionConfig):
     features: bool
     threads: int
     seed: int
+    user_columns: Mapping[str, str] = field(default_factory=dict)  # older artifacts lack them
+    item_columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("factors", "epochs", "patience", "batch_size", "threads"):
@@ -67,6 +68,8 @@ class MFConfig(SectionConfig):
         self.require(self.output in OUTPUTS, "output", " or ".join(OUTPUTS))
         self.require(self.start in STARTS, "start", " or ".join(STARTS))
         self.require(0 <= self.seed < 2**32, "seed", "from 0 to 4294967295")
+        for name in ("user_columns", "item_columns"):
+            self.require(are_kinds(getattr(self, name)), name, KINDS_IN_WORDS)
 
 
 @dataclass(frozen=True)
@@ -167,16 +170,18 @@ class MFRecommender(RatingRecommender):
     """Vectors and biases whose sum and product, through a sigmoid, are the points of a pair.
 
     `curve`: the loss of each epoch, kept with the artifact; these are the factors of `best_epoch`.
+    `columns`: "user" and "item" to what was read of their features and what was left out, in words.
     """
 
     name: ClassVar[str] = "mf"
     uses_validation: ClassVar[bool] = True
-    uses_features: ClassVar[bool] = True
 
     def __init__(self, config: MFConfig | None = None) -> None:
         self.config: MFConfig = config or MFConfig.default()
+        self.uses_features = self.needs_features = self.config.features
         self.curve: tuple[EpochLoss, ...] = ()
         self.best_epoch = 0
+        self.columns: dict[str, str] = {}
 
     def fit(
         self,
@@ -191,13 +196,13 @@ class MFRecommender(RatingRecommender):
 
         Raises:
             DataError: the validation part is empty or of other indices, a column of features cannot be
-                used, or the loss stops being finite.
+                used, features are asked for and no column tells anything, or the loss stops being finite.
         """
         from recsys.recommenders.mf_training import train
 
         held_back = None if validation is None else _held_back(data, validation)
         self.remember(data)
-        training = train(_examples(data, self.config), held_back, self.config, progress)
+        training = train(self._examples(data), held_back, self.config, progress)
         self.factors, self.curve, self.best_epoch = training.factors, training.curve, training.best_epoch
         return self
 
@@ -211,6 +216,16 @@ class MFRecommender(RatingRecommender):
         self.check_fitted()
         return self.factors.score_users(user_index)
 
+    def health_report(self) -> list[str]:
+        """See `RatingRecommender.health_report`: the features it reads."""
+        return [f"{owner} features: {told}" for owner, told in self.columns.items()]
+
+    def placed(self) -> tuple[BoolArray, BoolArray]:
+        """See `RatingRecommender.placed`; a row without ratings is 0 but for features or a history."""
+        of, known = self.factors, (self.known_users, self.known_items)
+        users = known[0] | of.user_factors.any(axis=1) | (of.user_biases != 0)
+        return users, known[1] | of.item_factors.any(axis=1) | (of.item_biases != 0)
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Write four arrays; the facts hold the rest, the learning curve among it."""
         facts = super().save(folder)
@@ -220,6 +235,7 @@ class MFRecommender(RatingRecommender):
             **facts,
             "offset": self.factors.offset,
             "best_epoch": self.best_epoch,
+            "columns": self.columns,
             "curve": [asdict(point) for point in self.curve],
         }
 
@@ -233,6 +249,7 @@ class MFRecommender(RatingRecommender):
         arrays = recommender.load_arrays(folder, ARRAYS, recommender.config.factors)
         try:
             recommender.curve = tuple(EpochLoss(**point) for point in facts["curve"])
+            recommender.columns = dict(facts.get("columns", {}))  # older artifacts lack them
             recommender.best_epoch, offset = int(facts["best_epoch"]), float(facts["offset"])
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
@@ -244,27 +261,39 @@ class MFRecommender(RatingRecommender):
         )
         return recommender
 
+    def _examples(self, data: RatingData) -> Examples:
+        ratings, history = data.ratings, None
+        if self.config.history:
+            history = data.history if data.history is not None else _rated(data)
+        users, items = self._features(data) if self.config.features else (None, None)
+        return Examples(
+            Pairs(ratings.user_index, ratings.item_index, ratings.points),
+            *(data.n_users, data.n_items, *data.range),
+            user_features=users,
+            item_features=items,
+            history=history,
+        )
 
-def _examples(data: RatingData, config: MFConfig) -> Examples:
-    ratings = data.ratings
-    history = None
-    if config.history:
-        history = data.history if data.history is not None else _rated(data)
-    return Examples(
-        Pairs(ratings.user_index, ratings.item_index, ratings.points),
-        *(data.n_users, data.n_items, *data.range),
-        user_features=_encode(data.user_features, ratings.user_index, "user") if config.features else None,
-        item_features=_encode(data.item_features, ratings.item_index, "item") if config.features else None,
-        history=history,
-    )
-
-
-def _encode(table: pa.Table | None, rated: Int32Array, owner: str) -> Float32Array | None:
-    if table is None:
-        return None
-    known = np.zeros(table.num_rows, np.bool_)
-    known[rated] = True
-    return fit_and_encode(table, known, owner=owner)[1].astype(np.float32)
+    def _features(self, data: RatingData) -> list[Float32Array | None]:
+        """Both sides' features, None where there are none; what was read of them is noted in `columns`."""
+        encoded: list[Float32Array | None] = []
+        for owner, table, known, kinds in (
+            ("user", data.user_features, self.known_users, self.config.user_columns),
+            ("item", data.item_features, self.known_items, self.config.item_columns),
+        ):
+            if table is None:
+                self.columns[owner] = "no table"
+                encoded.append(None)
+                continue
+            columns, values = fit_and_encode(table, known, owner=owner, kinds=kinds)
+            self.columns[owner] = columns.summary()
+            encoded.append(values.astype(np.float32) if columns.names else None)
+        if all(one is None for one in encoded):
+            raise DataError(
+                f"mf.features is true and there is no feature to use. {'; '.join(self.health_report())}. "
+                "Give a table with columns that tell rows apart, or leave features false."
+            )
+        return encoded
 
 
 def _rated(data: RatingData) -> csr_matrix:

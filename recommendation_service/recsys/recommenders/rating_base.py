@@ -26,8 +26,10 @@ from recsys.types import BoolArray, Float32Array, Int32Array, ProgressCallback
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 MANIFEST_FILE = "manifest.json"
+FACTORS, FEATURES, BIASES = "factors", "features", "biases"  # what an answer rests on
 PART_FACTS = ("ratings", "users", "items", "sparsity")
 KNOWN_USERS_FILE, KNOWN_ITEMS_FILE = "known_users.npy", "known_items.npy"
 
@@ -93,13 +95,14 @@ class RatingRecommender(ABC):
     """Predicts points for (user, item) pairs and scores every item for a user.
 
     An index of -1 stands for a user or item nobody knows. It, and one without a rating in training,
-    is answered with what is known: the mean and the other side's bias. `is_known` tells such answers.
+    is answered with what is known: the mean, the other side's bias, its features; `rests_on` tells which.
     A subclass's `fit` starts with `remember`, its `save` and `load` with those of this class.
     """
 
     name: ClassVar[str]
     uses_validation: ClassVar[bool] = False  # true: stops early by the validation part, so is not given it
-    uses_features: ClassVar[bool] = False  # true: reads `user_features` and `item_features`
+    uses_features: bool = False  # true: reads `user_features` and `item_features`
+    needs_features: bool = False  # true: was asked to, and refuses where there is no table at all
     config: SectionConfig
     n_users: int = 0
     n_items: int = 0
@@ -166,6 +169,20 @@ class RatingRecommender(ABC):
         """(n,) whether both sides of a pair had a rating in training."""
         self.check_fitted()
         return _known(self.known_users, user_index) & _known(self.known_items, item_index)
+
+    def placed(self) -> tuple[BoolArray, BoolArray]:
+        """(n_users,) and (n_items,) who adds something to an answer: by ratings, or else by features."""
+        return self.known_users, self.known_items
+
+    def rests_on(self, user_index: Int32Array, item_index: Int32Array) -> NDArray[np.str_]:
+        """(n,) what each answer rests on: "factors" (both sides rated), "features" or "biases".
+
+        "features": a side without ratings is placed by its features. "biases": a side adds nothing.
+        """
+        known = self.is_known(user_index, item_index)
+        users, items = self.placed()
+        placed = _known(users, user_index) & _known(items, item_index)
+        return np.where(known, FACTORS, np.where(placed, FEATURES, BIASES))
 
     def check_fitted(self) -> None:
         """Raise NotFittedError before `fit` or `load`."""

@@ -6,10 +6,11 @@ it comes; any other is divided at random.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +24,14 @@ from recsys.datasets.rating_splits import (
     split_ratings,
     take_ratings,
 )
+from recsys.datasets.rating_tables import load_table
 from recsys.datasets.ratings import (
     CATALOGUE_FILE,
+    ITEMS_FILE,
     MANIFEST_FILE,
     PARTS,
     RATINGS_FILE,
+    USERS_FILE,
     RatingDataset,
     Ratings,
     load_ratings,
@@ -36,9 +40,12 @@ from recsys.errors import ConfigError, DataError
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
 from recsys.types import UInt8Array
 
-USERS_FILE = "users.parquet"
-# Never a feature: ids, and texts that nearly every item has its own of.
-NO_FEATURES = ("id", "owner_id", "name", "short_description", "long_description")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FEATURE_FILES = (USERS_FILE, CATALOGUE_FILE, ITEMS_FILE)
+# Of a catalogue never a feature: an id, and texts that nearly every item has its own of.
+NO_FEATURES = ("owner_id", "name", "short_description", "long_description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,12 @@ class CategoryData:
     notes: tuple[str, ...]
     folder: Path
 
-    def data_of(self, ratings: Ratings, recommender: type[RatingRecommender]) -> RatingData:
-        """Some of its ratings as a recommender takes them."""
+    def data_of(self, ratings: Ratings, recommender: RatingRecommender) -> RatingData:
+        """Some of its ratings as a recommender takes them.
+
+        Raises:
+            DataError: a table of features cannot be used, or one is needed and there is none.
+        """
         data = RatingData(
             ratings,
             len(self.user_mapping),
@@ -93,10 +104,25 @@ class CategoryData:
         )
         if not recommender.uses_features:
             return data
-        return replace(
-            data,
-            user_features=_read_features(self.folder / USERS_FILE, self.user_mapping),
-            item_features=_read_features(self.folder / CATALOGUE_FILE, self.item_mapping),
+        users = _user_features(self.folder, self.user_mapping)
+        items = _item_features(self.folder, self.item_mapping)
+        if recommender.needs_features and users is None and items is None:
+            raise DataError(
+                f"{recommender.name} was asked to use features and there are none: looked for "
+                f"{', '.join(str(self.folder / name) for name in FEATURE_FILES)}. Lay one there (a column id "
+                "and any others), or ask without."
+            )
+        return replace(data, user_features=users, item_features=items)
+
+    def feature_notes(self, recommender: RatingRecommender) -> tuple[str, ...]:
+        """Which side a recommender that uses features has none of, and where they were looked for."""
+        sides = (
+            {"user": (USERS_FILE,), "item": (CATALOGUE_FILE, ITEMS_FILE)} if recommender.uses_features else {}
+        )
+        return tuple(
+            f"no {side} features: looked for {' and '.join(str(self.folder / name) for name in names)}"
+            for side, names in sides.items()
+            if not any((self.folder / name).is_file() for name in names)
         )
 
     def learned_from(self, recommender: type[RatingRecommender]) -> Ratings:
@@ -160,22 +186,28 @@ def load_category(category: Category, options: SplitOptions) -> CategoryData:
         item_mapping=dataset.item_mapping,
         item_names=_item_names(dataset),
         points_range=_range_of(dataset),
-        dataset_hash=hash_category(category),
+        dataset_hash=hash_dataset(category.folder),
         notes=(*_repeated(dataset), *_given(split, ratings.parts), *_guessed_range(dataset)),
         folder=category.folder,
     )
 
 
-def hash_category(category: Category) -> str:
+def hash_dataset(folder: Path) -> str:
     """What `CategoryData.dataset_hash` would be, without loading the ratings.
 
     Raises:
         DataError: the manifest is missing.
     """
-    manifest = category.folder / MANIFEST_FILE
+    manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
         raise DataError(f"{manifest} does not exist; make the folder with `recsys import`.")
     return hash_file(manifest)
+
+
+def hash_features(folder: Path) -> str:
+    """The sha256 of a folder's tables of features, of their names and contents; of none where none is."""
+    found = [f"{name} {hash_file(folder / name)}" for name in FEATURE_FILES if (folder / name).is_file()]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def _all_categories(folders: Sequence[Path]) -> list[Category]:
@@ -261,22 +293,41 @@ def _item_names(dataset: RatingDataset) -> tuple[str, ...] | None:
     return tuple(name_of.get(item_id, "") for item_id in dataset.item_mapping.ids)
 
 
-def _read_features(path: Path, mapping: IdMap) -> Any:
-    """A row an id of the mapping, null where the file lacks it; None without the file."""
+def _user_features(folder: Path, mapping: IdMap) -> pa.Table | None:
+    """What users.parquet tells, a row a user; None without the file."""
+    return _read_features(folder / USERS_FILE, mapping)
+
+
+def _item_features(folder: Path, mapping: IdMap) -> pa.Table | None:
+    """What the catalogue and items.parquet tell, a row an item; None without either."""
+    catalogue = _read_features(folder / CATALOGUE_FILE, mapping)
+    own = _read_features(folder / ITEMS_FILE, mapping)
+    if catalogue is None or own is None:
+        return own if catalogue is None else _without_texts(catalogue)
+    table = _without_texts(catalogue)
+    for name in own.column_names:
+        if name in table.column_names:
+            raise DataError(
+                f"{folder / ITEMS_FILE} has the column {name!r}, and so has {CATALOGUE_FILE}; rename it."
+            )
+        table = table.append_column(name, own[name])
+    return table
+
+
+def _without_texts(catalogue: pa.Table) -> pa.Table:
+    return catalogue.drop_columns([name for name in NO_FEATURES if name in catalogue.column_names])
+
+
+def _read_features(path: Path, mapping: IdMap) -> pa.Table | None:
+    """A row an id of the mapping, null where the file lacks it, of a date its year; None without the file."""
     if not path.is_file():
         return None
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    from pyarrow import compute, types
 
-    table = pq.read_table(path)
-    if "id" not in table.column_names:
-        raise DataError(f"{path} has no column id; name the rows by it.")
-    rows = pc.index_in(pa.array(mapping.ids, pa.string()), table["id"].combine_chunks())
-    table = table.drop_columns([name for name in NO_FEATURES if name in table.column_names]).take(rows)
+    table = load_table(path, mapping)
     for position, field in enumerate(table.schema):
-        if pa.types.is_temporal(field.type):
-            table = table.set_column(position, field.name, pc.year(table[field.name]))
+        if types.is_date(field.type) or types.is_timestamp(field.type):
+            table = table.set_column(position, field.name, compute.year(table[field.name]))
     return table
 
 

@@ -31,7 +31,8 @@ from recsys.training.rating_data import (
     Category,
     CategoryData,
     SplitOptions,
-    hash_category,
+    hash_dataset,
+    hash_features,
     load_category,
 )
 from recsys.types import ProgressCallback
@@ -85,9 +86,13 @@ class CategoryResult:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A recommender, what was measured of it (None without a test part), and how long that took."""
+    """A recommender, what was measured of it (None without a test part), and how long that took.
+
+    `features_hash`: of the tables of features it learned from; None where it reads none.
+    """
 
     recommender: RatingRecommender
+    features_hash: str | None
     evaluation: RatingEvaluation | None
     fit_seconds: float
     evaluate_seconds: float
@@ -169,9 +174,28 @@ def _tuned_values(
     if not used:
         return {}, ()
     notes: tuple[str, ...] = (f"tuned values of {path} used: {describe(used)}",)
-    if asked.get("dataset_hash") != data.dataset_hash:
-        notes += (f"they were chosen on other data than {data.folder} holds now; `recsys tune` chooses anew",)
+    changed = what_changed(asked, data.folder)
+    if changed:
+        notes += (
+            f"they were chosen on other {changed} than {data.folder} holds now; `recsys tune` chooses anew",
+        )
     return used, notes
+
+
+def what_changed(made_from: Mapping[str, Any], folder: Path) -> str:
+    """What of a category's folder is not what something was made from, in words; "" where nothing is.
+
+    Args:
+        made_from: its "dataset_hash" and, where it read features, their "features_hash".
+        folder: of the category.
+
+    Raises:
+        DataError: the manifest there is missing.
+    """
+    if made_from.get("dataset_hash") != hash_dataset(folder):
+        return "data"
+    features_hash = made_from.get("features_hash")
+    return "" if features_hash in (None, hash_features(folder)) else "user or item features"
 
 
 def train_and_keep(
@@ -189,6 +213,7 @@ def train_and_keep(
     kept = {
         "category": data.name,
         "dataset_hash": data.dataset_hash,
+        "features_hash": fitted.features_hash,
         "split": data.facts(),
         "metrics": _metrics(fitted.evaluation),
         "fit_seconds": round(fitted.fit_seconds, 3),
@@ -223,7 +248,11 @@ def train_and_keep(
         parameters_used(manifest),
         figures,
         time.perf_counter() - started,
-        _capped(manifest) + ((caveat,) if caveat and figures else ()),
+        (
+            *data.feature_notes(fitted.recommender),
+            *_capped(manifest),
+            *((caveat,) if caveat and figures else ()),
+        ),
     )
 
 
@@ -237,8 +266,9 @@ def fit_and_test(
     kind = rating_recommender_class(plan.recommender)
     learned_from = data.learned_from(kind)
     recommender = make_rating_recommender(plan.recommender, **parameters)
+    features_hash = hash_features(data.folder) if recommender.uses_features else None
     started = time.perf_counter()
-    recommender.fit(data.data_of(learned_from, kind), data.held_back(), progress)
+    recommender.fit(data.data_of(learned_from, recommender), data.held_back(), progress)
     fitted_at = time.perf_counter()
     evaluation = None
     if len(data.split.test):
@@ -249,7 +279,8 @@ def fit_and_test(
             relevant_at=plan.relevant_in(data.points_range),
             strategy=data.split.strategy,
         )
-    return Fitted(recommender, evaluation, fitted_at - started, time.perf_counter() - fitted_at)
+    evaluated_at = time.perf_counter()
+    return Fitted(recommender, features_hash, evaluation, fitted_at - started, evaluated_at - fitted_at)
 
 
 def read_tuned(folder: Path) -> dict[str, Any] | None:
@@ -336,8 +367,9 @@ def _told(error: Exception) -> str:
 def _skip(category: Category, folder: Path) -> CategoryResult:
     notes: tuple[str, ...] = (f"{folder} exists; --again trains it anew",)
     manifest = read_manifest(folder)
-    if manifest.get("dataset_hash") != hash_category(category):
-        notes = (f"{folder} exists but was trained on other data; --again trains it anew",)
+    changed = what_changed(manifest, category.folder)
+    if changed:
+        notes = (f"{folder} exists but was trained on other {changed}; --again trains it anew",)
     return result_of_manifest(category.name, folder, SKIPPED, notes)
 
 
@@ -355,6 +387,7 @@ def _metrics(evaluation: RatingEvaluation | None) -> dict[str, Any]:
         "intervals": dict(evaluation.metrics),
         "n_pairs": evaluation.n_pairs,
         "n_unknown": evaluation.n_unknown,
+        "n_by_features": evaluation.n_by_features,
         "n_users": evaluation.n_users,
     }
 

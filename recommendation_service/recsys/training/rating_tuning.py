@@ -19,9 +19,15 @@ from recsys.datasets.files import Staging
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.rating_evaluation import CUTOFFS, RANKING, evaluate_ratings
 from recsys.progress import StagedProgress, ignore_progress
-from recsys.recommenders.rating_base import MANIFEST_FILE, read_manifest
+from recsys.recommenders.rating_base import MANIFEST_FILE, RatingRecommender, read_manifest
 from recsys.recommenders.rating_table import make_rating_recommender, rating_recommender_class
-from recsys.training.rating_data import Category, CategoryData, hash_category, load_category
+from recsys.training.rating_data import (
+    Category,
+    CategoryData,
+    hash_dataset,
+    hash_features,
+    load_category,
+)
 from recsys.training.rating_training import (
     LOADED,
     TUNED_FILE,
@@ -32,6 +38,7 @@ from recsys.training.rating_training import (
     read_tuned,
     result_of_manifest,
     train_and_keep,
+    what_changed,
 )
 from recsys.types import ProgressCallback
 
@@ -151,7 +158,7 @@ def check_grid(plan: RatingPlan, grid: Mapping[str, Sequence[object]]) -> None:
     if not grid:
         raise ConfigError(f"The grid of {plan.recommender} is empty; name a parameter and the values to try.")
     for parameters in _combinations(grid):
-        make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
+        _make(plan, parameters)
 
 
 def choose(trials: Sequence[RatingTrial], choice: Choice) -> RatingTrial:
@@ -192,13 +199,15 @@ def _asked(
     """All that the choice depends on, as JSON keeps it."""
     asked = {
         "recommender": plan.recommender,
-        "dataset_hash": hash_category(category),
+        "dataset_hash": hash_dataset(category.folder),
         "grid": {name: [str(value) for value in values] for name, values in grid.items()},
         "set": {name: str(value) for name, value in plan.overrides.items()},
         "split": asdict(plan.split),
         "relevant_at": plan.relevant_at,
         "choice": asdict(choice),
     }
+    if any(_make(plan, parameters).uses_features for parameters in _combinations(grid)):
+        asked["features_hash"] = hash_features(category.folder)
     read_back: dict[str, object] = json.loads(json.dumps(asked))
     return read_back
 
@@ -211,17 +220,27 @@ def _load(
     progress: ProgressCallback,
 ) -> Tuning:
     notes = (f"tuned before: {describe(parameters)} loaded from {folder / TUNED_FILE}; --again tunes anew",)
-    if (folder / MANIFEST_FILE).is_file() and _was_made_by(folder, category, parameters):
+    if (folder / MANIFEST_FILE).is_file() and _was_made_by(folder, category, plan, parameters):
         return Tuning(result_of_manifest(category.name, folder, LOADED, notes))
     data = load_category(category, plan.split)
     result = train_and_keep(data, folder, plan, {**plan.overrides, **parameters}, progress=progress)
     return Tuning(replace(result, notes=(*notes, *data.notes)))
 
 
-def _was_made_by(folder: Path, category: Category, parameters: Mapping[str, object]) -> bool:
+def _was_made_by(
+    folder: Path, category: Category, plan: RatingPlan, parameters: Mapping[str, object]
+) -> bool:
     manifest = read_manifest(folder)
-    same = all(str(manifest["recipe"].get(name)) == str(value) for name, value in parameters.items())
-    return same and manifest.get("dataset_hash") == hash_category(category)
+    recommender = _make(plan, parameters)
+    if recommender.uses_features != (manifest.get("features_hash") is not None):
+        return False
+    recipe = asdict(recommender.config)
+    same = all(str(manifest["recipe"].get(name)) == str(recipe[name]) for name in parameters)
+    return same and not what_changed(manifest, category.folder)
+
+
+def _make(plan: RatingPlan, parameters: Mapping[str, object]) -> RatingRecommender:
+    return make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
 
 
 def _combine(
@@ -251,9 +270,9 @@ def _try(
 ) -> tuple[RatingTrial, str]:
     stage = describe(parameters)
     stages.update(stage)
-    recommender = make_rating_recommender(plan.recommender, **{**plan.overrides, **parameters})
+    recommender = _make(plan, parameters)
     started = time.perf_counter()
-    recommender.fit(data.data_of(data.split.train, type(recommender)), data.held_back(), stages.within(stage))
+    recommender.fit(data.data_of(data.split.train, recommender), data.held_back(), stages.within(stage))
     fitted_at = time.perf_counter()
     evaluation = evaluate_ratings(
         recommender,

@@ -66,6 +66,71 @@ def test_training_reads_features_and_inspecting_names_the_worst_rows(
     assert len(offered.strip().splitlines()) == 3
 
 
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A CSV import and the tables a person lays beside it: who people are, what things cost."""
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("RECSYS_LOGS_DIR", str(tmp_path / "logs"))
+    users, items = np.nonzero(np.random.default_rng(0).random((40, 30)) < 0.5)
+    lines = [f"{u},{i},{5 if u % 2 == i % 2 else 2}" for u, i in zip(users, items, strict=True)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["user,item,rating", *lines]))
+    folder = tmp_path / "shop"
+    run(
+        capsys,
+        *("import", str(tmp_path / "reviews.csv"), "--format", "csv", "--output", str(folder)),
+        *("--scale", "1:5"),
+    )
+    people = {
+        "id": list(range(40)),
+        "shoe": [36 + u % 2 for u in range(40)],
+        "zip": [f"7{u:04}" for u in range(40)],
+        "region_id": [u % 3 for u in range(40)],
+    }
+    things = {"id": [str(i) for i in range(30)], "price": [1.0 + i % 2 for i in range(30)]}
+    pq.write_table(pa.table(people), folder / "users.parquet")
+    pq.write_table(pa.table(things), folder / "items.parquet")
+    return folder
+
+
+def test_tables_beside_a_csv_import_are_read_and_inspecting_shows_their_columns(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "feature_als", "--data", str(shop), "--set", "factors=3", "iterations=4"]
+    assert main(command) == 1
+    mend = "ignore it (user_columns=region_id:ignore)"
+    assert mend in " ".join(capsys.readouterr().out.split())
+
+    run(capsys, *command, "user_columns=shoe:category,zip:ignore,region_id:category")
+
+    said = run(capsys, "inspect", "feature_als", "--category", "shop")
+    assert "user features: 5 columns of shoe, region_id; left out: zip (asked to be ignored)" in said
+    assert "item features: 1 columns of price" in said
+    run(capsys, "train", "mf", "--data", str(shop), "--set", "features=true", "factors=3", "epochs=2",
+        "user_columns=region_id:ignore")  # fmt: skip
+    said = run(capsys, "inspect", "mf", "--category", "shop")
+    assert (
+        "user features: 1 columns of shoe; left out: zip (constant: all 40 values are rare), region_id"
+        in said
+    )
+    assert "item features: 1 columns of price" in said
+
+
+def test_features_that_are_not_there_are_told_or_refused(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("users", "items"):
+        (shop / f"{name}.parquet").unlink()
+
+    said = run(capsys, "train", "feature_als", "--data", str(shop), "--set", "factors=3", "iterations=4")
+    assert f"shop: no user features: looked for {shop}/users.parquet" in said
+    assert f"shop: no item features: looked for {shop}/catalogue.parquet and {shop}/items.parquet" in said
+
+    assert main(["train", "mf", "--data", str(shop), "--set", "features=true", "factors=3"]) == 1
+    said = capsys.readouterr().out
+    assert f"mf was asked to use features and there are none: looked for {shop}/users.parquet, " in said
+    assert not (tmp_path / "models" / "rating" / "mf" / "shop").exists()
+
+
 BY_FEATURES, BY_BIASES = "by what is known of the user beside ratings", "by item biases alone"
 
 

@@ -39,3 +39,17 @@ def test_a_user_without_an_id_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"users\.parquet holds the id None"):
         UserTable.load(path)
+
+
+def test_a_file_that_is_no_catalogue_names_the_columns_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.parquet"
+    pq.write_table(pa.table({"id": ["i1"], "name": ["A"], "price": [2.0]}), path)
+
+    with pytest.raises(DataError) as refused:
+        Catalogue.load(path)
+
+    lacking = ", ".join(name for name in FIELDS if name not in ("id", "name"))
+    assert str(refused.value) == f"{path} lacks the columns {lacking}; export the dataset again."
+    path.write_bytes(b"no Parquet")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        Catalogue.load(path)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.cli import main
-from recsys.datasets.ratings import PARTS, load_ratings
+from recsys.datasets.rating_tables import load_table
+from recsys.datasets.ratings import PARTS, USERS_FILE, load_ratings
 
 BOOKS = (
     '"ISBN";"Book-Title";"Book-Author";"Year-Of-Publication";"Publisher"\n'
@@ -62,8 +63,7 @@ def test_book_crossing_without_its_zeros(
         ("Victor Hugo",),
         "Book by Victor Hugo",
     )
-    assert dataset.users is not None
-    assert dataset.users.to_pylist() == [
+    assert load_table(tmp_path / "out" / USERS_FILE, dataset.user_mapping).to_pylist() == [
         {"age": 33.0, "country": "usa"},
         {"age": None, "country": "france"},
         {"age": None, "country": None},
@@ -90,8 +90,7 @@ def test_people_of_movielens_come_with_the_ratings(
     dataset = load_ratings(tmp_path / "out")
     assert dataset.n_repeated == 1
     assert dataset.ratings.points.tolist() == [3, 4]
-    assert dataset.users is not None
-    assert dataset.users.to_pylist() == [
+    assert load_table(tmp_path / "out" / USERS_FILE, dataset.user_mapping).to_pylist() == [
         {"age": 25.0, "gender": "F", "occupation": "programmer"},
         {"age": None, "gender": None, "occupation": None},
     ]

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.datasets.catalogue import Catalogue, CatalogueItem
+from recsys.datasets.rating_tables import load_table
 from recsys.datasets.ratings import MANIFEST_FILE, RATINGS_FILE, RatingBatch, load_ratings, save_ratings
 from recsys.errors import DataError
 
@@ -115,6 +117,30 @@ def test_a_catalogue_is_kept_and_removed_with_its_ratings(tmp_path: Path) -> Non
 
     save_ratings(TWO_BATCHES, tmp_path)
     assert load_ratings(tmp_path).catalogue is None
+
+
+def test_a_table_a_person_laid_there_outlives_another_import(tmp_path: Path) -> None:
+    people = pa.table({"id": ["ann"], "age": [30]})
+    save_ratings(TWO_BATCHES, tmp_path, users=people)
+    save_ratings(TWO_BATCHES, tmp_path)
+    assert not (tmp_path / "users.parquet").exists()  # of the earlier import
+
+    for name in ("users", "items"):
+        pq.write_table(people, tmp_path / f"{name}.parquet")
+    save_ratings(TWO_BATCHES, tmp_path)
+
+    assert load_table(tmp_path / "users.parquet", load_ratings(tmp_path).user_mapping)["age"][0].as_py() == 30
+    assert (tmp_path / "items.parquet").exists()
+
+
+def test_a_table_of_ones_own_in_the_catalogues_place_is_told_where_it_belongs(tmp_path: Path) -> None:
+    save_ratings(TWO_BATCHES, tmp_path)
+    pq.write_table(pa.table({"id": ["m1"], "price": [2.0]}), tmp_path / "catalogue.parquet")
+
+    with pytest.raises(
+        DataError, match=r"catalogue.parquet lacks the columns name, .*is called items.parquet"
+    ):
+        load_ratings(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.evaluation.rating_evaluation import evaluate_ratings, rank_users
 from recsys.progress import ignore_progress
 from recsys.recommenders.rating_base import RatingData, RatingRecommender
-from recsys.types import Float32Array, Int32Array, ProgressCallback
+from recsys.types import BoolArray, Float32Array, Int32Array, ProgressCallback
 
 TABLE = np.array(
     [[5.0, 4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 3.0, 3.0, 3.0, 3.0]], np.float32
@@ -66,6 +66,24 @@ def test_errors_are_over_all_pairs_and_unknown_ones_counted() -> None:
     assert (evaluation.n_pairs, evaluation.n_unknown) == (5, 2)
     assert "errors over 5 pairs, 2 of them answered by biases alone" in evaluation.protocol
     assert "within 0.5" in evaluation.protocol
+
+
+class PlacedRecommender(TableRecommender):
+    """Places users without a rating by something else, items not."""
+
+    def placed(self) -> tuple[BoolArray, BoolArray]:
+        return np.ones(self.n_users, np.bool_), self.known_items
+
+
+def test_answers_by_features_are_counted_apart_from_those_by_biases_alone() -> None:
+    train = ratings_of((0, 0, 5.0), (0, 1, 4.0), (1, 0, 1.0))
+    test = ratings_of((0, 1, 1.5), (2, 0, 4.0), (2, 1, 4.0), (2, 4, 5.0), (-1, 0, 3.0), (0, 4, 3.0))
+    fitted = PlacedRecommender().fit(RatingData(train, 3, 5, (1.0, 5.0)))
+
+    evaluation = evaluate_ratings(fitted, test, train=train, relevant_at=4.0)
+
+    assert (evaluation.n_pairs, evaluation.n_by_features, evaluation.n_unknown) == (6, 2, 3)
+    assert "errors over 6 pairs, 2 of them answered by features, 3 by biases alone" in evaluation.protocol
 
 
 def test_lists_leave_out_what_was_rated_in_train_and_only_liked_items_are_relevant() -> None:

@@ -96,6 +96,38 @@ def test_features_are_taken_where_the_data_has_them() -> None:
     assert fitted.factors.user_factors[0].any()  # has a group, no rating
     assert fitted.factors.item_factors[0].any()
 
+    users, items = np.array([0, 0, 1, 1, -1], np.int32), np.array([0, 1, 0, 1, 1], np.int32)
+    assert fitted.rests_on(users, items).tolist() == ["features"] * 3 + ["factors", "biases"]
+    without = fit(make_data(user_features=groups), history=True)
+    assert without.rests_on(users, items).tolist() == ["biases"] * 3 + ["factors", "biases"]
+    kinds_said = fit(make_data(user_features=groups, item_features=kinds), features=True,
+                     user_columns={"group": "ignore"})  # fmt: skip
+    assert kinds_said.rests_on(users, items).tolist() == ["biases"] * 2 + ["features", "factors", "biases"]
+
+
+def test_features_that_are_asked_for_and_tell_nothing_are_refused() -> None:
+    same = pa.table({"group": ["g"] * 50})
+    with pytest.raises(
+        DataError, match=r"user features: 0 columns of none; left out: group .*; item features: no"
+    ):
+        fit(make_data(user_features=same), features=True)
+    with pytest.raises(DataError, match="user features: no table; item features: no table"):
+        fit(make_data(), features=True)
+
+
+def test_the_columns_read_are_kept_and_an_artifact_of_before_them_is_read(tmp_path: Path) -> None:
+    groups = pa.table({"group": [f"g{n % 3}" for n in range(50)]})
+    save(fit(make_data(user_features=groups), epochs=1, features=True), tmp_path)
+    told = ["user features: 3 columns of group", "item features: no table"]
+    assert MFRecommender.load(tmp_path).health_report() == told
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    for name in ("user_columns", "item_columns"):
+        del manifest["recipe"][name]
+    del manifest["facts"]["columns"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    loaded = MFRecommender.load(tmp_path)
+    assert (loaded.config.user_columns, loaded.health_report()) == ({}, [])
+
 
 def test_files_give_the_same_answers_and_the_curve_back(tmp_path: Path) -> None:
     data = make_data()

@@ -74,6 +74,7 @@ def test_who_had_a_rating_is_known_and_nobody_else() -> None:
     users = np.array([0, 2, 1, -1, 0, 0, 3], np.int32)
     items = np.array([0, 2, 0, 0, -1, 1, 0], np.int32)
     assert recommender.is_known(users, items).tolist() == [True, True, False, False, False, False, False]
+    assert recommender.rests_on(users, items).tolist() == ["factors"] * 2 + ["biases"] * 5
 
 
 def test_what_was_noted_survives_saving(tmp_path: Path) -> None:

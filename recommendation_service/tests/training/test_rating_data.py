@@ -19,15 +19,20 @@ from recsys.recommenders.svd import SVDRecommender
 from recsys.training.rating_data import (
     Category,
     SplitOptions,
-    _read_features,
+    _item_features,
     find_categories,
-    hash_category,
+    hash_dataset,
+    hash_features,
     load_category,
 )
 
 
 class OfFeatures(SVDRecommender):
-    uses_features: ClassVar[bool] = True
+    uses_features = True
+
+
+class NeedsFeatures(OfFeatures):
+    needs_features = True
 
 
 class StopsEarly(SVDRecommender):
@@ -83,7 +88,7 @@ def test_a_category_is_divided_and_nothing_is_lost(tmp_path: Path) -> None:
     check_no_pair_shared(split.train, split.validation, split.test)
     assert len(split.train) + len(split.validation) + len(split.test) == 120
     assert data.points_range == (1.0, 5.0)
-    assert data.dataset_hash == hash_category(Category("films", folder))
+    assert data.dataset_hash == hash_dataset(folder)
     assert data.facts()["train"]["ratings"] == len(split.train)
     assert data.facts()["train"]["sparsity"] == pytest.approx(1 - len(split.train) / 120, abs=0.02)
 
@@ -111,7 +116,7 @@ def test_given_parts_are_taken_as_they_come(tmp_path: Path) -> None:
     assert set(split.validation.user_index) == {8}  # the first eight users are in train
     assert split.strategy == "the train, valid and test files as they came"
     assert data.notes[0].startswith("divided as its files were (80 train, 10 valid, 15 test)")
-    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures))
+    fitted = OfFeatures().fit(data.data_of(split.train, OfFeatures()))
     assert not fitted.is_known(split.validation.user_index, split.validation.item_index).any()
     assert data.held_back() is split.validation
     assert len(data.learned_from(SVDRecommender)) == 90
@@ -164,14 +169,14 @@ def test_features_stand_in_index_order_without_ids(tmp_path: Path) -> None:
 
     assert data.item_names is not None
     assert data.item_names[:2] == ("Film 0", "Film 1")
-    with_features = data.data_of(data.split.train, OfFeatures)
+    with_features = data.data_of(data.split.train, OfFeatures())
     assert with_features.item_features is not None
     assert with_features.user_features is not None
     assert with_features.item_features["tags"].to_pylist()[:2] == [["t0"], ["t1"]]
     assert with_features.item_features["tags"].to_pylist()[9] is None  # i9 is not in the catalogue
     assert with_features.user_features["age"].to_pylist()[:4] == [20, None, None, 30]
     assert "id" not in with_features.item_features.column_names
-    assert data.data_of(data.split.train, SVDRecommender).item_features is None
+    assert data.data_of(data.split.train, SVDRecommender()).item_features is None
 
 
 def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:
@@ -180,21 +185,82 @@ def test_a_category_too_small_to_divide_is_refused(tmp_path: Path) -> None:
         load_category(Category("films", folder), SplitOptions())
 
 
-def test_features_are_years_and_no_ids_or_texts(tmp_path: Path) -> None:
-    path = tmp_path / "catalogue.parquet"
-    rows = {
-        "id": ["a", "b"],
-        "owner_id": ["x", "y"],
-        "name": ["A", "B"],
-        "tags": [["t"], []],
-        "created_at": pa.array([0, 10**9], pa.timestamp("s", tz="UTC")),
-    }
-    pq.write_table(pa.table(rows), path)
+def write_table(path: Path, **columns: object) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
 
-    features = _read_features(path, IdMap(["b", "unknown", "a"]))
 
+def test_features_of_a_catalogue_are_years_and_no_ids_or_texts(tmp_path: Path) -> None:
+    write_table(
+        tmp_path / "catalogue.parquet",
+        id=["a", "b"],
+        owner_id=["x", "y"],
+        name=["A", "B"],
+        tags=[["t"], []],
+        created_at=pa.array([0, 10**9], pa.timestamp("s", tz="UTC")),
+    )
+
+    features = _item_features(tmp_path, IdMap(["b", "unknown", "a"]))
+
+    assert features is not None
     assert features.to_pylist() == [
         {"tags": [], "created_at": 2001},
         {"tags": None, "created_at": None},
         {"tags": ["t"], "created_at": 1970},
     ]
+
+
+def test_columns_of_ones_own_stand_beside_those_of_the_catalogue_or_alone(tmp_path: Path) -> None:
+    mapping = IdMap(["i1", "i0", "i9"])
+    write_table(tmp_path / "items.parquet", id=["i0", "i1"], price=[1.5, 2.5], tags=["a|b", None])
+    alone = _item_features(tmp_path, mapping)
+    assert alone is not None
+    assert alone.to_pylist()[:2] == [{"price": 2.5, "tags": None}, {"price": 1.5, "tags": "a|b"}]
+
+    catalogue = write_table(tmp_path / "catalogue.parquet", id=["i0"], name=["A"], city=["Hue"])
+    both = _item_features(tmp_path, mapping)
+    assert both is not None
+    assert both.to_pylist() == [
+        {"city": None, "price": 2.5, "tags": None},
+        {"city": "Hue", "price": 1.5, "tags": "a|b"},
+        {"city": None, "price": None, "tags": None},
+    ]
+    write_table(catalogue, id=["i0"], price=[3.0])
+    with pytest.raises(
+        DataError, match=r"items.parquet has the column 'price', and so has catalogue.parquet"
+    ):
+        _item_features(tmp_path, mapping)
+
+
+def test_a_side_without_a_table_is_told_and_one_is_needed_where_features_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    folder = write(tmp_path / "films", grid_of_ratings())
+    data = load_category(Category("films", folder), SplitOptions())
+
+    assert data.feature_notes(SVDRecommender()) == ()
+    assert data.feature_notes(OfFeatures()) == (
+        f"no user features: looked for {folder}/users.parquet",
+        f"no item features: looked for {folder}/catalogue.parquet and {folder}/items.parquet",
+    )
+    data.data_of(data.split.train, OfFeatures())
+    looked = f"{folder}/users.parquet, {folder}/catalogue.parquet, {folder}/items.parquet"
+    with pytest.raises(DataError, match=f"svd was asked to use features and .* looked for {looked}"):
+        data.data_of(data.split.train, NeedsFeatures())
+
+    write_table(folder / "items.parquet", id=["i0"], price=[1.0])
+    assert len(data.feature_notes(OfFeatures())) == 1
+    assert data.data_of(data.split.train, NeedsFeatures()).item_features is not None
+
+
+def test_the_hash_of_features_is_of_every_table_and_no_other_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", grid_of_ratings())
+    hashes = [hash_features(folder)]
+    (folder / "notes.txt").write_text("mine")
+    assert hash_features(folder) == hashes[0]
+    for name in ("users", "items", "catalogue"):
+        write_table(folder / f"{name}.parquet", id=["u0", "i0"], age=[1, 2])
+        hashes.append(hash_features(folder))
+    write_table(folder / "items.parquet", id=["u0", "i0"], age=[1, 3])
+    hashes.append(hash_features(folder))
+    assert len(set(hashes)) == 5

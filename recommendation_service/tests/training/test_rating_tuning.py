@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.artifacts.rating_artifact import load_rating_artifact
@@ -15,8 +18,8 @@ from recsys.errors import ConfigError, DataError
 from recsys.evaluation.rating_evaluation import evaluate_ratings
 from recsys.experiments.log import EXPERIMENTS_FILE
 from recsys.recommenders.svd import SVDConfig, SVDRecommender
-from recsys.training.rating_data import Category, SplitOptions, load_category
-from recsys.training.rating_training import LOADED, TRAINED, RatingPlan
+from recsys.training.rating_data import Category, SplitOptions, hash_features, load_category
+from recsys.training.rating_training import LOADED, TRAINED, RatingPlan, train_category
 from recsys.training.rating_tuning import (
     Choice,
     RatingTrial,
@@ -98,12 +101,14 @@ def test_trials_are_measured_on_validation_and_the_choice_on_what_none_saw(
     factors = tuning.chosen.parameters["factors"]
 
     on_validation = SVDRecommender(SVDConfig.default(factors=factors)).fit(
-        data.data_of(data.split.train, SVDRecommender)
+        data.data_of(data.split.train, SVDRecommender())
     )
     expected = evaluate_ratings(on_validation, data.split.validation, train=data.split.train, relevant_at=4.0)
     assert dict(tuning.chosen.figures) == expected.figures()
     learned = data.learned_from(SVDRecommender)
-    retrained = SVDRecommender(SVDConfig.default(factors=factors)).fit(data.data_of(learned, SVDRecommender))
+    retrained = SVDRecommender(SVDConfig.default(factors=factors)).fit(
+        data.data_of(learned, SVDRecommender())
+    )
     tested = evaluate_ratings(retrained, data.split.test, train=learned, relevant_at=4.0)
     assert dict(tuning.result.figures) == tested.figures()
     assert [t.parameters["factors"] for t in tuning.trials] == [2, 4, 8]
@@ -149,6 +154,52 @@ def test_a_second_run_loads_the_choice_and_another_question_is_tuned_anew(tmp_pa
         tune_category(category, plan_for(tmp_path, split=seed, again=True), fewer, CHOICE),
     ):
         assert (other.result.status, len(other.trials)) == (TRAINED, 2)
+
+
+def write_ages(category: Category, older: int) -> None:
+    ages = {"id": [f"u{u}" for u in range(60)], "age": [20 + older * (u % 2) for u in range(60)]}
+    pq.write_table(pa.table(ages), category.folder / "users.parquet")
+
+
+def test_other_features_are_tuned_by_anew_where_the_pipeline_reads_them(tmp_path: Path) -> None:
+    category = write_tastes(tmp_path / "films")
+    write_ages(category, 10)
+    overrides = {"factors": 2, "iterations": 2}
+    plan = RatingPlan("feature_als", tmp_path / "out", tmp_path / "logs", overrides=overrides)
+    grid: dict[str, list[object]] = {"regularization": [0.1, 0.2]}
+    rmse = Choice("rmse", 0.0)
+    svd = RatingPlan("svd", tmp_path / "svd", tmp_path / "logs")
+    for one, values in ((plan, grid), (svd, GRID)):
+        tune_category(category, one, values, rmse)
+        assert tune_category(category, one, values, rmse).result.status == LOADED
+
+    write_ages(category, 30)
+
+    assert tune_category(category, svd, GRID, rmse).result.status == LOADED
+    assert train_category(category, svd).notes[0].endswith("svd/films exists; --again trains it anew")
+    (skipped,) = train_category(category, plan).notes
+    assert skipped.endswith("was trained on other user or item features; --again trains it anew")
+    trained = train_category(category, replace(plan, again=True))
+    other = "they were chosen on other user or item features than"
+    assert sum(note.startswith(other) for note in trained.notes) == 1
+    manifest = json.loads((tmp_path / "out" / "films" / "manifest.json").read_text())
+    assert manifest["features_hash"] == hash_features(category.folder)
+
+    assert len(tune_category(category, plan, grid, rmse).trials) == 2
+    assert tune_category(category, plan, grid, rmse).result.status == LOADED
+
+
+def test_a_grid_of_with_and_without_features_notices_other_features(tmp_path: Path) -> None:
+    category = write_tastes(tmp_path / "films")
+    write_ages(category, 10)
+    overrides = {"factors": 2, "epochs": 1}
+    plan = RatingPlan("mf", tmp_path / "out", tmp_path / "logs", overrides=overrides)
+    grid: dict[str, list[object]] = {"features": ["false", "true"]}
+    first = tune_category(category, plan, grid, Choice("rmse", 0.0))
+    assert len(first.trials) == 2
+    assert tune_category(category, plan, grid, Choice("rmse", 0.0)).result.status == LOADED
+    write_ages(category, 30)
+    assert len(tune_category(category, plan, grid, Choice("rmse", 0.0)).trials) == 2
 
 
 def test_a_choice_without_its_artifact_is_retrained_by_and_not_tuned(tmp_path: Path) -> None:
