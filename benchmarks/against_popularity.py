@@ -1,6 +1,6 @@
 """Every recommender of acts beside popularity on public data: is taste worth a fifth more than the charts?
 
-python benchmarks/against_popularity.py --ml-100k FOLDER --lastfm-2k FOLDER     (some minutes on 2 cores)
+python benchmarks/against_popularity.py --ml-100k FOLDER --lastfm-2k FOLDER     (ten minutes on 2 cores)
 
 Of every user a share of the positive cells is held back at random (seed 0): a fifth of the films rated
 4 or 5 in ml-100k, a fifth of the artists listened to in lastfm-2k, and a quarter of all rated films in
