@@ -39,7 +39,7 @@ def main() -> None:
     print(f"{popularity.protocol}\n")
     print(f"popularity: Recall@10 {popularity.metrics['recall@10']['mean']:.4f}")
     for engine, grid in GRIDS.items():
-        parameters = choose("als", {"engine": [engine], **SAME, **grid}, validation)
+        _, parameters = choose("als", {"engine": [engine], **SAME, **grid}, validation)
         wall, started = time.perf_counter(), time.process_time()
         fitted = make_recommender("als", **parameters).fit(split.train)
         seconds = f"{time.perf_counter() - wall:.1f} s ({time.process_time() - started:.1f} s of our CPU)"
