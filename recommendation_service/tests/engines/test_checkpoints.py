@@ -159,14 +159,26 @@ def test_it_says_how_to_go_on(
     assert "als goes on from a checkpoint iteration=7" in caplog.text
 
 
+def test_it_says_what_would_start_over(world: Dataset, config: ALSConfig, tmp_path: Path) -> None:
+    als, checkpoints = fit(world, config, tmp_path)
+    for name in (als.name, "two_tower"):
+        checkpoints.begin(name)
+    assert (checkpoints.how_to_go_on or "").endswith(" goes on from there. two_tower would start over.")
+
+    nothing_kept = Checkpoints(tmp_path)
+    nothing_kept.begin("two_tower")
+    assert nothing_kept.how_to_go_on == "two_tower would start over."
+
+
 def test_zero_asks_for_none(world: Dataset, config: ALSConfig, tmp_path: Path) -> None:
     fit(world, replace(config, checkpoint_every=0), tmp_path / "none")
 
     assert not (tmp_path / "none").exists()
 
 
-def test_those_of_a_training_nobody_started_again_are_removed(tmp_path: Path) -> None:
-    old, new = tmp_path / "als-old.npz", tmp_path / "als-new.npz"
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_those_of_a_training_nobody_started_again_are_removed(tmp_path: Path, name: str) -> None:
+    old, new = tmp_path / f"{name}-old.npz", tmp_path / f"{name}-new.npz"
     for path in (old, new):
         path.write_bytes(b"")
     long_ago = time.time() - (KEPT_DAYS + 1) * 86_400
