@@ -14,7 +14,7 @@ import pytest
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.checkpoints import KEPT_DAYS, Checkpoints
+from recsys.engines.checkpoints import KEPT_DAYS, Checkpoints, State
 from recsys.engines.start import Start
 from recsys.progress import ignore_progress
 from recsys.recommenders.als import ALSRecommender
@@ -146,6 +146,27 @@ def test_where_none_can_be_written_the_fit_goes_on_and_says_so(
     assert als.n_items == world.n_items
     assert "checkpoint not written" in caplog.text
     assert checkpoints.how_to_go_on is None
+
+
+def test_ctrl_c_while_one_is_written_leaves_the_one_before_alone(
+    world: Dataset, config: ALSConfig, tmp_path: Path
+) -> None:
+    class Stop:
+        def __array__(self, *args: object, **kwargs: object) -> np.ndarray:
+            raise KeyboardInterrupt
+
+    users, items = np.ones((2, 4), np.float32), np.ones((3, 4), np.float32)
+    checkpoint = Checkpoints(tmp_path).of(world, config, None)
+    checkpoint.save(State(1, users, items))
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(State(2, users, items, {"more": Stop()}))  # type: ignore[dict-item]
+
+    assert checkpoint.saved == 1
+    assert len(list(tmp_path.iterdir())) == 1
+    left = checkpoint.load((users.shape, items.shape))
+    assert left is not None
+    assert left.iteration == 1
 
 
 def test_it_says_how_to_go_on(
