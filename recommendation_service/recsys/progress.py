@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from recsys.types import ProgressCallback, ProgressReport
-
-logger = logging.getLogger(__name__)
 
 TELL_EVERY_S = 5.0  # where there is no terminal to draw on
 MIN_FRACTION_FOR_ESTIMATE = 0.02  # below it the seconds left would be a guess
@@ -24,15 +21,6 @@ def describe(facts: Mapping[str, float]) -> str:
     """Such as "iteration 5, loss 1.204e+04, 0.4 s, 812 MB"."""
     units = {"seconds": "{:.3g} s", "memory_mb": "{:.0f} MB"}
     return ", ".join(units.get(name, name + " {:.5g}").format(value) for name, value in facts.items())
-
-
-def logged(name: str, points: Iterable[dict[str, float]]) -> Iterator[dict[str, float]]:
-    """The same points of a learning curve; each is logged once whoever takes them has added to it."""
-    for point in points:
-        try:
-            yield point
-        finally:
-            logger.info("%s: %s", name, describe(point))
 
 
 class StagedProgress:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.progress import StagedProgress, logged, show_progress
+from recsys.progress import StagedProgress, show_progress
 from recsys.types import ProgressReport
 
 
@@ -51,13 +51,3 @@ def test_what_a_fit_knows_of_an_iteration_is_shown(capsys: pytest.CaptureFixture
         StagedProgress(progress, {"als": 1}).within("als")(ProgressReport("fitting als", 0.01, facts=facts))
 
     assert capsys.readouterr().err == "[  1%] als (iteration 5, loss 12042, 0.412 s, 812 MB)\n"
-
-
-def test_a_point_of_a_curve_is_logged_with_what_was_added_to_it(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    for point in logged("bpr", iter([{"epoch": 1.0}, {"epoch": 2.0}, {"epoch": 3.0}])):
-        if point["epoch"] == 2:
-            point["recall"] = 0.25
-            break
-
-    assert [record.message for record in caplog.records] == ["bpr: epoch 1", "bpr: epoch 2, recall 0.25"]

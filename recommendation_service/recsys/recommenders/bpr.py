@@ -7,8 +7,8 @@ pairs, the items held fixed, for as long as a user of the training got.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -22,11 +22,13 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
+from recsys.engines.checkpoints import Checkpoint, Checkpoints
 from recsys.engines.start import Start
 from recsys.errors import ArtifactError, DataError
-from recsys.progress import ignore_progress, logged
+from recsys.progress import describe, ignore_progress
 from recsys.recommenders.base import VectorRecommender, is_finite, load_array
 from recsys.recommenders.early_stopping import check_validation, validation_auc, validation_metric
+from recsys.recommenders.epoch_course import EpochCourse
 from recsys.recommenders.sampling import KINDS, STRATEGIES, NegativePools, shares_of
 from recsys.types import (
     Float32Array,
@@ -38,11 +40,15 @@ from recsys.types import (
     ProgressReport,
 )
 
+logger = logging.getLogger(__name__)
+
 START_DEVIATION = 0.01
 BLOCK_USERS = 256  # are learned together: their vectors stay in the processor's cache
 DECAY_EVERY = 10  # epochs
 VALIDATION_K = 10
 FOLD_IN_NEGATIVES = 256
+# What a release did that was made before these were there: its recipe does not name them.
+BEFORE_THEY_WERE_THERE: Mapping[str, object] = {"checkpoint_every": 0}
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,18 @@ class BPRConfig(SectionConfig):
     explicit_share: float
     implicit_share: float
     n_popular: int
+    checkpoint_every: int
     track_auc: bool
     seed: int
+
+    @classmethod
+    def from_recipe(cls, recipe: Mapping[str, object]) -> Self:
+        """What a release was made with, also one older than some of the parameters.
+
+        Raises:
+            ConfigError: as `from_mapping`.
+        """
+        return cls.from_mapping({**BEFORE_THEY_WERE_THERE, **recipe})
 
     def __post_init__(self) -> None:
         for name in ("epochs", "check_every", "patience"):
@@ -79,6 +95,7 @@ class BPRConfig(SectionConfig):
         both = self.explicit_share + self.implicit_share
         self.require(both <= 1, "implicit_share", f"at most 1 less the explicit_share {self.explicit_share}")
         self.require(self.n_popular >= 0, "n_popular", "a whole number from 0")
+        self.require(self.checkpoint_every >= 0, "checkpoint_every", "a whole number from 0 (none)")
         self.require(0 <= self.seed < 2**32, "seed", "from 0 to 4294967295")
 
 
@@ -97,6 +114,7 @@ class BPRRecommender(VectorRecommender):
         self.learning_curve: list[dict[str, float]] = []
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)  # of the users' histories
         self._start: Start | None = None
+        self._checkpoints: Checkpoints | None = None
 
     @classmethod
     def why_not_fit(cls, dataset: Dataset) -> str | None:
@@ -110,6 +128,10 @@ class BPRRecommender(VectorRecommender):
         Where no users are given they begin at random, as without a start.
         """
         self._start = start
+
+    def keep_checkpoints(self, checkpoints: Checkpoints) -> None:
+        """Let a fit go on from a checkpoint where there is one, and write them by `checkpoint_every`."""
+        self._checkpoints = checkpoints
 
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Learn for exactly `epochs` epochs.
@@ -189,7 +211,7 @@ class BPRRecommender(VectorRecommender):
         Raises:
             ArtifactError: a file is missing or damaged, or they do not fit each other.
         """
-        recommender = cls(cls.config_class.from_mapping(recipe))
+        recommender = cls(cls.config_class.from_recipe(recipe))
         factors = recommender.config.factors
         recommender.user_factors = load_array(cls._file(folder, "user_factors"), columns=factors)
         recommender._set_items(load_array(cls._file(folder, "item_factors"), columns=factors))
@@ -206,28 +228,55 @@ class BPRRecommender(VectorRecommender):
         cells = cells_where(dataset.user_items, dataset.user_items.data != 0)
         histories = (dataset.history(user) for user in range(dataset.n_users))
         self._keys = np.array([_key(history) for history in histories], np.uint64)
-        best: tuple[float, tuple[Float32Array, ...]] | None = None
-        started = time.monotonic()
-        for epoch, point in enumerate(logged(self.name, self._run_epochs(cells, progress)), start=1):
-            point["seconds"] = round(time.monotonic() - started, 3)
-            self.learning_curve.append(point)
-            if validation is None or (epoch % self.config.check_every and epoch < self.config.epochs):
-                self.best_epoch = epoch if validation is None else self.best_epoch
-                continue
-            point["recall"] = validation_metric(self, validation, "recall", VALIDATION_K, self.config.seed)
-            if self.config.track_auc:
-                point["auc"] = validation_auc(self, validation, self.config.seed)
-            if best is None or point["recall"] > best[0]:
-                best = point["recall"], self._copied()
-                self.best_epoch = epoch
-            elif epoch - self.best_epoch >= self.config.patience * self.config.check_every:
+        epochs = self.config.epochs
+        course = EpochCourse(self._checkpoint(dataset, validation), self.config.checkpoint_every)
+        self.learning_curve = course.curve
+        for epoch, point in self._run_epochs(cells, course):
+            point["seconds"] = course.seconds()
+            course.curve.append(point)
+            if validation is None:
+                course.best_epoch = epoch
+            elif epoch % self.config.check_every == 0 or epoch == epochs:
+                self._look(validation, course, epoch)
+            course.save(epoch, epochs)
+            logger.info("%s: %s", self.name, describe(point))
+            progress(ProgressReport(f"fitting {self.name}", epoch / epochs))
+            if course.stop:
                 break
-        if best is not None:
-            self._restore(best[1])
+        self.best_epoch = course.best_epoch
+        if course.best:
+            self._restore(course.best)
         return self
 
-    def _run_epochs(self, cells: csr_matrix, progress: ProgressCallback) -> Iterator[dict[str, float]]:
-        """Learn in place, an epoch a turn; yields what was seen of it."""
+    def _look(self, validation: Split, course: EpochCourse, epoch: int) -> None:
+        """Measure what was learned by this epoch, from 1; keep the best, stop where it is long ago."""
+        point = course.curve[-1]
+        point["recall"] = validation_metric(self, validation, "recall", VALIDATION_K, self.config.seed)
+        if self.config.track_auc:
+            point["auc"] = validation_auc(self, validation, self.config.seed)
+        if not course.best or point["recall"] > course.curve[course.best_epoch - 1]["recall"]:
+            course.best, course.best_epoch = self._copied(), epoch
+        else:
+            course.stop = epoch - course.best_epoch >= self.config.patience * self.config.check_every
+
+    def _checkpoint(self, dataset: Dataset, validation: Split | None) -> Checkpoint | None:
+        if self._checkpoints is None or self.config.checkpoint_every == 0:
+            return None
+        return self._checkpoints.of(
+            dataset,
+            self.config,
+            self._start,
+            held_back=None if validation is None else validation.test,
+            also=self._learned_beside(),
+            unit="epoch",
+        )
+
+    def _learned_beside(self) -> tuple[Float32Array, ...]:
+        """What decides the factors beside the cells, the parameters and the start."""
+        return ()
+
+    def _run_epochs(self, cells: csr_matrix, course: EpochCourse) -> Iterator[tuple[int, dict[str, float]]]:
+        """Learn in place, an epoch a turn; yields its number, from 1, and what was seen of it."""
         from recsys.recommenders.bpr_kernel import run_epoch  # numba
 
         config, rng = self.config, np.random.default_rng(self.config.seed)
@@ -239,7 +288,8 @@ class BPRRecommender(VectorRecommender):
         self.user_factors, items = self._first_factors(cells.shape, rng)
         self._set_items(items)
         state = rng.integers(1, 2**63, 1, dtype=np.uint64)
-        for epoch in range(config.epochs):
+        learned: dict[str, NDArray[Any]] = {"users": self.user_factors, "items": items, "draws": state}
+        for epoch in course.epochs(config.epochs, rng, learned):
             order, blocks = shuffled_by_user(users, rng)
             rate = config.learning_rate * config.learning_rate_decay ** (epoch // DECAY_EVERY)
             loss, counts, scores = run_epoch(
@@ -256,8 +306,8 @@ class BPRRecommender(VectorRecommender):
                 state,
             )
             check_finite(self.name, epoch, loss, self.user_factors, items)
-            progress(ProgressReport(f"fitting {self.name}", (epoch + 1) / config.epochs))
-            yield {"epoch": epoch + 1, "loss": loss / counts.sum(), **facts_of_kinds(counts, scores)}
+            point = {"epoch": epoch + 1, "loss": loss / counts.sum(), **facts_of_kinds(counts, scores)}
+            yield epoch + 1, point
 
     def _first_factors(
         self, shape: tuple[int, int], rng: np.random.Generator

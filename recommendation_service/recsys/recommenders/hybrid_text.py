@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from recsys.datasets.catalogue import CatalogueItem
@@ -36,10 +37,11 @@ from recsys.recommenders.bpr import (
     positive_pairs,
     shuffled_by_user,
 )
+from recsys.recommenders.epoch_course import EpochCourse
 from recsys.recommenders.sampling import NegativePools, shares_of
 from recsys.recommenders.text_files import load_text_model, save_text_model
 from recsys.recommenders.text_start import MINILM, TFIDF, read_vectors, vector_facts
-from recsys.types import Float32Array, Int64Array, ProgressCallback, ProgressReport
+from recsys.types import Float32Array, Int64Array, ProgressCallback
 
 BLOCK_USERS = 64  # are learned from between two steps of the projection
 
@@ -146,8 +148,11 @@ class HybridTextRecommender(BPRRecommender):
         check_they_differ(self._texts[has_text])
         self._text_facts = {**vector_facts(made, has_text.mean()), "dimensions": texts.shape[1]}
 
-    def _run_epochs(self, cells: csr_matrix, progress: ProgressCallback) -> Iterator[dict[str, float]]:
-        """Learn, an epoch a turn; yields what was seen of it."""
+    def _learned_beside(self) -> tuple[Float32Array, ...]:
+        return (self._texts,)
+
+    def _run_epochs(self, cells: csr_matrix, course: EpochCourse) -> Iterator[tuple[int, dict[str, float]]]:
+        """Learn, an epoch a turn; yields its number, from 1, and what was seen of it."""
         from recsys.recommenders.hybrid_text_kernel import run_block  # numba
 
         config, rng = self.config, np.random.default_rng(self.config.seed)
@@ -163,7 +168,15 @@ class HybridTextRecommender(BPRRecommender):
         adam = Adam(first)
         gained = np.zeros_like(own)
         state = rng.integers(1, 2**63, 1, dtype=np.uint64)
-        for epoch in range(config.epochs):
+        learned: dict[str, NDArray[Any]] = {
+            "users": self.user_factors,
+            "items": own,
+            "draws": state,
+            **adam.arrays(),
+        }
+        left = course.epochs(config.epochs, rng, learned)
+        self._take(own, adam.values, n_likes)  # what a checkpoint has put back, should nothing be left
+        for epoch in left:
             order, starts = shuffled_by_user(users, rng, BLOCK_USERS)
             decayed = config.learning_rate_decay ** (epoch // DECAY_EVERY)
             losses, counts, scores = np.zeros(2), np.zeros(4, np.int64), np.zeros(4)
@@ -181,21 +194,24 @@ class HybridTextRecommender(BPRRecommender):
                 gained[:] = 0
                 losses += own_loss, text_loss
                 counts, scores = counts + of_kind, scores + of_score
-            self.projection = adam.values.copy()
-            self._set_items(self._mixed(own, n_likes))
+            self._take(own, adam.values, n_likes)
             weights = np.array([1 - config.content_weight, config.content_weight])
             check_finite(
                 self.name, epoch, float(losses.sum()), self.user_factors, self.item_factors, self.projection
             )
-            progress(ProgressReport(f"fitting {self.name}", (epoch + 1) / config.epochs))
             own_loss, text_loss = losses / counts.sum()
-            yield {
+            point = {
                 "epoch": epoch + 1,
                 "loss": float(weights @ (own_loss, text_loss)),
                 "own_loss": float(own_loss),
                 "text_loss": float(text_loss),
                 **facts_of_kinds(counts, scores),
             }
+            yield epoch + 1, point
+
+    def _take(self, own: Float32Array, projection: Float32Array, n_likes: Int64Array) -> None:
+        self.projection = projection.copy()
+        self._set_items(self._mixed(own, n_likes))
 
     def _mixed(self, own: Float32Array, n_likes: Int64Array) -> Float32Array:
         """(n_items, factors) of every startup: its own vector by its likes, the rest its text's.
@@ -228,13 +244,24 @@ class Adam:
 
     def __init__(self, values: Float32Array) -> None:
         self.values = values
-        self._mean, self._square, self._n_steps = np.zeros_like(values), np.zeros_like(values), 0
+        self._mean, self._square = np.zeros_like(values), np.zeros_like(values)
+        self._n_steps = np.zeros(1, np.int64)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that `step` changes, in place."""
+        return {
+            "projection": self.values,
+            "mean": self._mean,
+            "square": self._square,
+            "n_steps": self._n_steps,
+        }
 
     def step(self, gradient: Float32Array, rate: float) -> None:
         """Move `values` down a gradient of their shape."""
         self._n_steps += 1
+        n_steps = int(self._n_steps[0])
         self._mean += np.float32(1 - self.MEAN_DECAY) * (gradient - self._mean)
         self._square += np.float32(1 - self.SQUARE_DECAY) * (gradient * gradient - self._square)
-        mean = self._mean / np.float32(1 - self.MEAN_DECAY**self._n_steps)
-        square = self._square / np.float32(1 - self.SQUARE_DECAY**self._n_steps)
+        mean = self._mean / np.float32(1 - self.MEAN_DECAY**n_steps)
+        square = self._square / np.float32(1 - self.SQUARE_DECAY**n_steps)
         self.values -= np.float32(rate) * mean / (np.sqrt(square) + np.float32(self.SMALLEST))

@@ -95,6 +95,7 @@ def choose_on_validation(
     k: int,
     seed: int,
     progress: ProgressCallback = ignore_progress,
+    prepare: Prepare = lambda recommender: None,
 ) -> Choices:
     """Stop what is trained by epochs early and weigh the ensemble on the last part of a dataset.
 
@@ -109,6 +110,8 @@ def choose_on_validation(
             `splits.split_random`.
         k: where NDCG is cut off.
         seed: of a random split and of the users sampled.
+        progress: told how far it is.
+        prepare: called with each recommender before it is fitted.
 
     Raises:
         DataError: the dataset cannot be split.
@@ -131,6 +134,7 @@ def choose_on_validation(
         start_from_text(recommender, validation.train, overrides.get("text_start", {}))
         assert isinstance(recommender, TwoTowerRecommender | BPRRecommender)  # noqa: S101 - for the type checker
         check_fit(recommender, validation.train)
+        prepare(recommender)
         recommender.fit_early_stopping(validation, stages.within(name))
         fitted[name] = recommender
         chosen[name] = {"epochs": recommender.best_epoch}
@@ -138,12 +142,13 @@ def choose_on_validation(
     for name, als in _patient(names, overrides).items():
         start_from_text(als, validation.train, overrides.get("text_start", {}))
         check_fit(als, validation.train)
+        prepare(als)
         fitted[name] = als.fit_early_stopping(validation, stages.within(name))
         chosen[name] = {"iterations": als.best_iteration}
         facts[name] = {"validation": validation.strategy, "learning_curve": _looks(als.learning_curve)}
     if "ensemble" in wanted:
         if "als" not in fitted:
-            fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"))
+            fitted["als"] = fit_one("als", validation.train, overrides, fitted, stages.within("als"), prepare)
         ensemble = fit_one("ensemble", validation.train, overrides, fitted)
         assert isinstance(ensemble, EnsembleRecommender)  # noqa: S101
         tried = _try_shares(ensemble, sample_users(validation, MAX_USERS, seed), k, stages.within("ensemble"))

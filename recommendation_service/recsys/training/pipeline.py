@@ -22,8 +22,10 @@ from recsys.experiments.log import append_experiment
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
+from recsys.recommenders.bpr import BPRRecommender
 from recsys.recommenders.table import BASELINE, RECOMMENDERS, recommender_class
 from recsys.recommenders.text_start import TextStartConfig, text_start_options
+from recsys.recommenders.two_tower import TwoTowerRecommender
 from recsys.training.choosing import (
     Choices,
     Overrides,
@@ -203,7 +205,7 @@ class _Training:
         self._verdict += check_kept(self._served, with_parts(self._plan.recommenders), self._names)
         if self._is_refused() or (self._is_gated and not people.accepted):
             return self._refuse()
-        self._choices = _choose(self._names, self._learned_from, self._plan, self._stages, self._warnings)
+        self._choices = self._choose()
         self._choices = with_facts(self._choices, self._tuned)
         self._tell_learned()
         overrides = merged(self._plan.overrides, self._choices.overrides)
@@ -224,6 +226,28 @@ class _Training:
         if not sound.accepted:
             raise ArtifactError(f"The release is not sound and is not published: {' '.join(sound.faults)}")
         return self._publish(trained, on_switch)
+
+    def _choose(self) -> Choices:
+        """What a validation part tells; with too little data the configured values, and a warning."""
+        plan = self._plan
+        if not has_choices(self._names, plan.overrides):
+            return Choices()
+        try:
+            return choose_on_validation(
+                self._learned_from,
+                self._names,
+                plan.overrides,
+                validation_split=plan.validation_split,
+                k=plan.k,
+                seed=plan.seed,
+                progress=self._stages.within(CHOOSING),
+                prepare=self._keep_checkpoints,
+            )
+        except DataError as error:
+            self._warnings.append(
+                f"Epochs and blend are as configured, not chosen on a validation part: {error}"
+            )
+            return Choices()
 
     def _measure_and_judge(self, split: Split, overrides: Overrides) -> None:
         plan = self._plan
@@ -273,8 +297,10 @@ class _Training:
         return trained
 
     def _keep_checkpoints(self, recommender: Recommender) -> None:
-        if isinstance(recommender, ALSRecommender):
+        if isinstance(recommender, ALSRecommender | BPRRecommender):
             recommender.keep_checkpoints(self._checkpoints)
+        if isinstance(recommender, ALSRecommender | BPRRecommender | TwoTowerRecommender):  # the long ones
+            self._checkpoints.begin(recommender.name)
 
     def _begin_warm(self, recommender: Recommender) -> None:
         """From the served release, for the fit that is published alone; see `warm_start`."""
@@ -404,24 +430,3 @@ def _stage_costs(
     for name in names:
         costs[f"fitting {name}"] = COST.get(name, DEFAULT_COST)
     return {**costs, "publishing": 2.0}
-
-
-def _choose(
-    names: Sequence[str], dataset: Dataset, plan: TrainingPlan, stages: StagedProgress, warnings: list[str]
-) -> Choices:
-    """What a validation part tells; the configured values, and a warning, where there is too little data."""
-    if not has_choices(names, plan.overrides):
-        return Choices()
-    try:
-        return choose_on_validation(
-            dataset,
-            names,
-            plan.overrides,
-            validation_split=plan.validation_split,
-            k=plan.k,
-            seed=plan.seed,
-            progress=stages.within(CHOOSING),
-        )
-    except DataError as error:
-        warnings.append(f"Epochs and blend are as configured, not chosen on a validation part: {error}")
-        return Choices()

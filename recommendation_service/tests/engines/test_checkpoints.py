@@ -14,7 +14,7 @@ import pytest
 
 from recsys.datasets.user_items import Dataset
 from recsys.engines.als_config import ALSConfig
-from recsys.engines.checkpoints import KEPT_DAYS, Checkpoints
+from recsys.engines.checkpoints import KEPT_DAYS, Checkpoints, State
 from recsys.engines.start import Start
 from recsys.progress import ignore_progress
 from recsys.recommenders.als import ALSRecommender
@@ -148,6 +148,27 @@ def test_where_none_can_be_written_the_fit_goes_on_and_says_so(
     assert checkpoints.how_to_go_on is None
 
 
+def test_ctrl_c_while_one_is_written_leaves_the_one_before_alone(
+    world: Dataset, config: ALSConfig, tmp_path: Path
+) -> None:
+    class Stop:
+        def __array__(self, *args: object, **kwargs: object) -> np.ndarray:
+            raise KeyboardInterrupt
+
+    users, items = np.ones((2, 4), np.float32), np.ones((3, 4), np.float32)
+    checkpoint = Checkpoints(tmp_path).of(world, config, None)
+    checkpoint.save(State(1, users, items))
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(State(2, users, items, {"more": Stop()}))  # type: ignore[dict-item]
+
+    assert checkpoint.saved == 1
+    assert len(list(tmp_path.iterdir())) == 1
+    left = checkpoint.load((users.shape, items.shape))
+    assert left is not None
+    assert left.iteration == 1
+
+
 def test_it_says_how_to_go_on(
     world: Dataset, config: ALSConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,14 +180,26 @@ def test_it_says_how_to_go_on(
     assert "als goes on from a checkpoint iteration=7" in caplog.text
 
 
+def test_it_says_what_would_start_over(world: Dataset, config: ALSConfig, tmp_path: Path) -> None:
+    als, checkpoints = fit(world, config, tmp_path)
+    for name in (als.name, "two_tower"):
+        checkpoints.begin(name)
+    assert (checkpoints.how_to_go_on or "").endswith(" goes on from there. two_tower would start over.")
+
+    nothing_kept = Checkpoints(tmp_path)
+    nothing_kept.begin("two_tower")
+    assert nothing_kept.how_to_go_on == "two_tower would start over."
+
+
 def test_zero_asks_for_none(world: Dataset, config: ALSConfig, tmp_path: Path) -> None:
     fit(world, replace(config, checkpoint_every=0), tmp_path / "none")
 
     assert not (tmp_path / "none").exists()
 
 
-def test_those_of_a_training_nobody_started_again_are_removed(tmp_path: Path) -> None:
-    old, new = tmp_path / "als-old.npz", tmp_path / "als-new.npz"
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_those_of_a_training_nobody_started_again_are_removed(tmp_path: Path, name: str) -> None:
+    old, new = tmp_path / f"{name}-old.npz", tmp_path / f"{name}-new.npz"
     for path in (old, new):
         path.write_bytes(b"")
     long_ago = time.time() - (KEPT_DAYS + 1) * 86_400

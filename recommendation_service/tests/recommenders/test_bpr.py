@@ -174,6 +174,20 @@ def test_factors_begin_near_zero() -> None:
         assert abs(side.mean()) < 0.0005
 
 
+def test_each_epoch_is_logged_with_what_was_seen_of_it(
+    two_circles: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config = BPRConfig.default(factors=2, epochs=4, check_every=2)
+
+    BPRRecommender(config).fit_early_stopping(split_random(two_circles, 0.2, seed=3))
+
+    lines = [record.message for record in caplog.records if record.message.startswith("bpr: epoch")]
+    assert len(lines) == 4
+    assert [("recall" in line) for line in lines] == [False, True, False, True]
+    assert all("loss" in line for line in lines)
+
+
 def test_the_rate_falls_by_a_tenth_every_ten_epochs_and_an_epoch_has_its_samples(
     two_circles: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

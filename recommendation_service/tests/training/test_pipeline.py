@@ -334,6 +334,49 @@ def test_ctrl_c_keeps_a_checkpoint_says_how_to_go_on_and_the_next_training_does(
     assert not (tmp_path / "models" / "checkpoints").exists()
 
 
+def test_ctrl_c_keeps_bpr_too_and_the_next_training_publishes_what_one_without_would(
+    train: Callable[..., TrainingResult], tmp_path: Path
+) -> None:
+    """Stopped while it chooses the epochs, and again while it fits what is published."""
+    plan = {
+        "recommenders": ("popularity", "two_tower", "bpr"),
+        "overrides": {
+            "bpr": {"factors": 4, "epochs": 12, "check_every": 3, "checkpoint_every": 2},
+            "two_tower": SMALL["two_tower"],
+        },
+    }
+    told: list[str] = []
+    train(progress=lambda report: told.append(report.stage), **plan)
+    whole = served_manifest(tmp_path).recommenders["bpr"]
+    factors = open_current(tmp_path / "models").recommenders["bpr"].item_vectors().copy()
+
+    def stop_at(report_of_stage: str, number: int) -> Callable[[ProgressReport], None]:
+        seen: list[str] = []
+
+        def stop(report: ProgressReport) -> None:
+            seen.append(report.stage)
+            if seen.count(report_of_stage) == number:
+                raise KeyboardInterrupt
+
+        return stop
+
+    for stage in ("choosing on a validation part", "fitting bpr"):
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            train(progress=stop_at(stage, told.count(stage)), **plan)
+        (note,) = stopped.value.__notes__
+        assert "bpr is kept up to epoch" in note
+        assert note.endswith("two_tower would start over.")
+    again: list[str] = []
+    train(progress=lambda report: again.append(report.stage), **plan)
+
+    assert again.count("fitting bpr to measure it") < told.count("fitting bpr to measure it")
+    assert again.count("choosing on a validation part") < told.count("choosing on a validation part")
+    assert served_manifest(tmp_path).recommenders["bpr"].recipe == whole.recipe
+    resumed = open_current(tmp_path / "models").recommenders["bpr"].item_vectors()
+    assert resumed.tobytes() == factors.tobytes()
+    assert not (tmp_path / "models" / "checkpoints").exists()
+
+
 def test_a_training_killed_outright_goes_on_too(world: Dataset, tmp_path: Path) -> None:
     save_dataset(world, tmp_path / "data")
     script = (
