@@ -128,6 +128,11 @@ class ProcessedData:
         return replace(train, user_items=whole, last_event_at=segment.last_event_at)
 
     @property
+    def version(self) -> str:
+        """What `recsys process` called it."""
+        return str(self.manifest["version"])
+
+    @property
     def split(self) -> Split:
         """Train and test of the trainable users."""
         return Split(self.train_dataset(self.trainable), self.trainable.test, self.strategy)

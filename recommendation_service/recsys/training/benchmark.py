@@ -125,7 +125,7 @@ def run_on_processed(
     cold = processed.cold_split
     return {
         **figures,
-        "data_version": processed.manifest["version"],
+        "data_version": processed.version,
         "cold_users": _measure_cold(cold, processed.split.train, fitted, plan) if cold.test.nnz else {},
     }
 
