@@ -16,7 +16,7 @@ recsys recommend svd --user ID --category NAME   what it offers a user
 recsys inspect svd                        what it has learned; --all checks every category
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
-recsys best                               the best kept version of each recommender by NDCG@10
+recsys best                               the best kept version of each, of those measured alike
 recsys promote VERSION                    serve a kept release
 recsys rollback                           serve the newest release older than the served one
 """
