@@ -6,6 +6,7 @@ recsys tune als                           grid search on a validation part, one 
 recsys tune als --train FILE              the same on a public split
 recsys tune als --stage coarse            a search in three stages: coarse, fine, validate
 recsys train --tuned                      with what the searches have chosen
+recsys train --best                       with the recipes of the best kept versions
 recsys compare als bpr                    by NDCG@10 on the same split, paired; the winner named
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder

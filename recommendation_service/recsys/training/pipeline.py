@@ -45,6 +45,7 @@ from recsys.training.gate import (
 )
 from recsys.training.measuring import Measured, measure_each, peak_memory_mb
 from recsys.training.served import compare_with_its_day, put_together, served_entries
+from recsys.training.use_best import with_best
 from recsys.training.use_tuned import with_facts, with_tuned
 from recsys.training.warm_start import warm_start
 from recsys.types import ProgressCallback
@@ -65,7 +66,8 @@ COMPARING = "comparing with the served recipes"
 class TrainingPlan(SectionConfig):
     """What a training does; the defaults stand in training_config.yaml, section `training`.
 
-    `overrides` replaces hyper-parameters: recommender -> name -> value.
+    `overrides` replaces hyper-parameters: recommender -> name -> value. `use_best` takes those of the
+    best kept releases, as `use_tuned` those a search has saved.
     """
 
     section: ClassVar[str] = "training"
@@ -79,6 +81,7 @@ class TrainingPlan(SectionConfig):
     seed: int
     use_tuned: bool
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    use_best: bool = field(default_factory=bool)  # of a run, never of the configuration
 
     def __post_init__(self) -> None:
         known = (*RECOMMENDERS, TextStartConfig.section)
@@ -172,7 +175,9 @@ class _Training:
         self._on_learned = on_learned
         self._started = time.monotonic()
         check_user_items(dataset.user_items)
-        plan, tuned, not_tuned = with_tuned(plan, dataset)
+        plan, tuned, not_tuned = (
+            with_best(plan, dataset, models_dir) if plan.use_best else with_tuned(plan, dataset)
+        )
         self._dataset, self._models_dir, self._plan, self._logs_dir = dataset, models_dir, plan, logs_dir
         self._served = served_entries(models_dir)
         self._is_gated, self._is_strict = gated, gated and bool(self._served)

@@ -155,6 +155,12 @@ def train_from_options(
         changed["warm_start"] = options.warm_start
     if getattr(options, "tuned", False):
         changed["use_tuned"] = True
+    if getattr(options, "best", False):
+        if options.tuned:
+            raise ConfigError(
+                "--best and --tuned both say where hyper-parameters come from; name one of them."
+            )
+        changed |= {"use_best": True, "use_tuned": False}
     plan = TrainingPlan.default(recommenders=tuple(recommenders), overrides=overrides, **changed)
     with run_log(logs_dir(), kind) as log_file:
         processed = processed_of(options)
