@@ -89,12 +89,20 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A recommender in a row of releases; `measured` is None where it is not in it, or not measured."""
+    """A recommender in a row of releases; `measured` is None where it is not in it, or not measured.
+
+    `best_says`: of how many measured alike it is the best; "" where it is not.
+    """
 
     name: str
     is_there: bool
     measured: Measured | None
-    is_best: bool
+    best_says: str
+
+    @property
+    def is_best(self) -> bool:
+        """Marked with a star."""
+        return bool(self.best_says)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def release_rows(kept: Sequence[KeptRelease]) -> tuple[list[str], list[ReleaseRo
     measured = {release.version: measured_of(release) for release in kept}
     entries = {release.version: (release.manifest or {}).get("recommenders", {}) for release in kept}
     columns = in_order(name for each in entries.values() for name in each)
-    best = {name: one.version for name, one in best_versions(kept).items()}
+    best = {(name, one.version): one.says for name, one in best_versions(kept).items()}
     rows = [
         ReleaseRow(
             release,
@@ -172,7 +180,7 @@ def release_rows(kept: Sequence[KeptRelease]) -> tuple[list[str], list[ReleaseRo
                     name,
                     name in entries[release.version],
                     measured[release.version].get(name),
-                    best.get(name) == release.version,
+                    best.get((name, release.version), ""),
                 )
                 for name in columns
             ],

@@ -6,6 +6,7 @@ recsys tune als                           grid search on a validation part, one 
 recsys tune als --train FILE              the same on a public split
 recsys tune als --stage coarse            a search in three stages: coarse, fine, validate
 recsys train --tuned                      with what the searches have chosen
+recsys train --best                       with the recipes of the best kept versions
 recsys compare als bpr                    by NDCG@10 on the same split, paired; the winner named
 recsys benchmark --train FILE --test FILE a public split, one JSON line out
 recsys import ratings.csv --output DIR    a rating file becomes a dataset folder
@@ -17,7 +18,7 @@ recsys inspect svd                        what it has learned; --all checks ever
 recsys inspect mf --log                   every run so far: what it changed, its losses, as Markdown
 recsys precompute --output lists.parquet  every user's list by the served release, for where no service runs
 recsys releases                           what is kept, what is served
-recsys best                               the best kept version of each recommender by NDCG@10
+recsys best                               the best kept version of each, of those measured alike
 recsys promote VERSION                    serve a kept release
 recsys rollback                           serve the newest release older than the served one
 """

@@ -93,6 +93,26 @@ def test_every_release_has_a_row_with_its_figures_and_the_best_marked(
         ndcg[row.release.version] = manifest["recommenders"]["als"]["metrics"]["metrics"]["ndcg@10"]["mean"]
     best = {row.release.version for row in rows if row.cells[1].is_best}
     assert best == {max(ndcg, key=ndcg.__getitem__)}
+    assert "★ best of 2 measured alike" in response.content.decode()
+
+
+def test_a_higher_figure_of_another_protocol_gets_no_star(
+    viewer: Client, releases: list[str], models_dir: Path
+) -> None:
+    older, newer = releases
+    path = models_dir / "releases" / older / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for entry in manifest["recommenders"].values():
+        entry["metrics"]["protocol"] = "1% of the positive cells at random (seed 0); all items ranked; k=10"
+        entry["metrics"]["metrics"]["ndcg@10"] = {"mean": 0.9, "low": 0.8, "high": 1.0}
+    path.chmod(0o644)
+    path.write_text(json.dumps(manifest))
+
+    response = viewer.get(reverse("dashboard:models"))
+
+    stars = {row.release.version for row in response.context["rows"] for cell in row.cells if cell.is_best}
+    assert stars == {newer}
+    assert "★ the newest; not comparable: 1 by another protocol" in response.content.decode()
 
 
 def test_the_served_release_is_shown_by_tier_and_another_when_asked_for(

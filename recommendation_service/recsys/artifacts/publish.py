@@ -270,7 +270,10 @@ def _write_rows(folder: Path, dataset: Dataset) -> None:
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    kept = ("counts", "density", "weights", "options", "watermark", "exported_at", "ratings", "subsample")
+    kept = (
+        *("counts", "density", "weights", "options", "watermark", "exported_at", "ratings", "subsample"),
+        "processed",  # the version, where `recsys process` made what was learned from
+    )
     return {name: dataset.manifest[name] for name in kept if name in dataset.manifest}
 
 

@@ -16,7 +16,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("releases", help="the kept releases, the newest first")
     parser.set_defaults(run=_list_releases)
     add_models_flag(parser)
-    parser = commands.add_parser("best", help="the best kept version of each recommender, one JSON line each")
+    parser = commands.add_parser(
+        "best", help="the best kept version of each recommender, of those measured alike; a JSON line each"
+    )
     parser.set_defaults(run=_list_best)
     add_models_flag(parser)
     parser = commands.add_parser("promote", help="serve a kept release, verified first")

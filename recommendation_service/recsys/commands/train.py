@@ -26,6 +26,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--recommenders", nargs="+", choices=list(RECOMMENDERS), help="instead of the configured ones"
     )
     add_override_flags(parser)
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="take the hyper-parameters of the versions that recsys best names; --set wins over them",
+    )
     parser.set_defaults(run=_train)
 
 

@@ -32,6 +32,15 @@ def open_dataset(path: Path, *, max_users: int | None = None, max_items: int | N
     return subsample(_open(path), max_users=max_users, max_items=max_items)
 
 
+def is_processed(path: Path) -> bool:
+    """Whether a path names what `recsys process` wrote: a version, a folder of them, or one it lacks."""
+    if path.is_dir():
+        is_other = (path / MATRIX_FILE).exists() or (path / RATINGS_FILE).exists()
+        return not is_other and ((path / PROCESSED_FILE).exists() or _holds_versions(path))
+    is_other = path.exists() or path.name == RATINGS_FILE or path.suffix == TEXT_SUFFIX
+    return not is_other and _holds_versions(path.parent)
+
+
 def open_processed(path: Path) -> ProcessedData:
     """What `recsys process` wrote: the folder of one version, or of all of them for the latest.
 
@@ -43,14 +52,14 @@ def open_processed(path: Path) -> ProcessedData:
 
 
 def _open(path: Path) -> Dataset:
+    if is_processed(path):
+        return open_processed(path).dataset
     if path.is_dir():
         return _open_folder(path)
     if path.name == RATINGS_FILE:
         return load_reviews(path.parent)
     if path.suffix == TEXT_SUFFIX:
         return load_public_train(path)
-    if not path.exists() and _holds_versions(path.parent):
-        return open_processed(path).dataset  # raises, naming the versions there are
     return load_dataset(path)
 
 
@@ -64,8 +73,6 @@ def _open_folder(folder: Path) -> Dataset:
         return load_reviews(folder)
     if is_export:
         return load_dataset(folder)
-    if (folder / PROCESSED_FILE).exists() or _holds_versions(folder):
-        return open_processed(folder).dataset
     raise DataError(
         f"{folder} holds neither {MATRIX_FILE} (manage.py generate_als_dataset) nor {RATINGS_FILE} "
         "(recsys import) nor processed data (recsys process); name a folder with one of them."

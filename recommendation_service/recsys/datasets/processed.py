@@ -48,6 +48,7 @@ USER_MAPPING_FILE = "user_mapping.json"
 COLD = "cold_"
 OPTIONAL_FILES = (TIMES_FILE, COLD + TIMES_FILE, CATALOGUE_FILE, USERS_FILE)
 VERSION_LENGTH = 12
+OF_LIKES, OF_COUNTS = "likes in the train part", "counts given"  # what popularity is taken from
 MEND = "process the data again, or remove that version's folder"
 COUNTS = (
     *("trainable_users", "cold_users", "items", "train_cells", "train_positives", "test_positives"),
@@ -126,6 +127,11 @@ class ProcessedData:
         whole.sort_indices()
         train = self.train_dataset(segment)
         return replace(train, user_items=whole, last_event_at=segment.last_event_at)
+
+    @property
+    def version(self) -> str:
+        """What `recsys process` called it."""
+        return str(self.manifest["version"])
 
     @property
     def split(self) -> Split:

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from recsys.config import SectionConfig
 from recsys.datasets.hard_negatives import count_likes, explicit_negatives, implicit_negatives
 from recsys.datasets.id_map import IdMap
-from recsys.datasets.processed import ProcessedData, Segment
+from recsys.datasets.processed import OF_COUNTS, OF_LIKES, ProcessedData, Segment
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.user_items import Dataset, cells_where, check_user_items
 from recsys.errors import DataError
@@ -76,7 +76,7 @@ def process_dataset(
         catalogue=dataset.catalogue,
         users=dataset.users,
         strategy=split.strategy,
-        popularity_of="likes in the train part" if counts is None else "counts given",
+        popularity_of=OF_LIKES if counts is None else OF_COUNTS,
     )
 
 

@@ -85,7 +85,13 @@ def as_text(parameters: Mapping[str, Any]) -> str:
 
 
 def data_version(dataset: Dataset) -> str:
-    """What a dataset is known by in the log and in tuned.json: other cells, another version."""
+    """What a dataset is known by in the log and in tuned.json: other cells, another version.
+
+    That of processed data is the version `recsys process` printed; a part of it is known by its own cells.
+    """
+    version = dataset.manifest.get("processed")
+    if version and "subsample" not in dataset.manifest:
+        return str(version)
     return dataset.content_hash[:VERSION_LENGTH]
 
 

@@ -40,6 +40,14 @@ class PopularityRecommender(Recommender):
         self.config: PopularityConfig = config or PopularityConfig.default()
         self.scores: Float32Array = np.empty(0, np.float32)
 
+    @classmethod
+    def of_scores(cls, scores: Float32Array, n_items: int) -> Self:
+        """Fitted by what is given: (n_acted_on,) scores; the other items of the index space score 0."""
+        recommender = cls()
+        recommender.scores = np.pad(scores, (0, n_items - len(scores)))
+        recommender.n_items = n_items
+        return recommender
+
     def fit(self, dataset: Dataset, progress: ProgressCallback = ignore_progress) -> Self:
         """Count; see `count_recent_users`."""
         check_user_items(dataset.user_items)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.datasets.opening import open_processed
+from recsys.datasets.processed import OF_COUNTS, ProcessedData
 from recsys.datasets.public_split import load_public_split
 from recsys.datasets.splits import Split
 from recsys.datasets.user_items import Dataset
@@ -17,6 +18,7 @@ from recsys.evaluation.evaluate import Evaluation, evaluate
 from recsys.metrics.ranking import check_cutoffs
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.base import Recommender
+from recsys.recommenders.popularity import PopularityRecommender
 from recsys.recommenders.table import BASELINE, make_recommender, recommender_class
 from recsys.training.choosing import (
     Choices,
@@ -27,6 +29,7 @@ from recsys.training.choosing import (
     merged,
     with_parts,
 )
+from recsys.training.figures import COUNTS_GIVEN
 from recsys.training.measuring import IMPROVEMENT, peak_memory_mb
 from recsys.types import ProgressCallback
 
@@ -103,7 +106,8 @@ def run_on_processed(
     """The same on the split that `recsys process` has made: what is held out of the trainable users.
 
     The cold users, who had too few cells to be trained on, are measured apart: by `content` where there is
-    a catalogue, and by popularity, both fitted on the trainable users.
+    a catalogue, and by popularity, both fitted on the trainable users. Where the version was made with
+    counts, such as sales, ranking by them is a second baseline of both, "popularity, counts given".
 
     Args:
         folder: of one version, or of all of them for the latest.
@@ -111,7 +115,8 @@ def run_on_processed(
         progress: told how far it is.
 
     Returns:
-        As `run_benchmark`, with the data version and, under "cold_users", their number and the means of each.
+        As `run_benchmark`, with the data version, the second baseline's means under its name and, under
+        "cold_users", their number and the means of each.
 
     Raises:
         DataError: the version is not there or damaged, holds nothing out, or cannot be learned from.
@@ -122,12 +127,31 @@ def run_on_processed(
     if processed.trainable.test.nnz == 0:
         raise DataError(f"{folder} holds nothing out; process the data with a --test-split above 0.")
     figures, fitted = _measure(processed.split, plan, clock, progress)
+    fitted = {**fitted, **_by_counts(processed)}
     cold = processed.cold_split
     return {
         **figures,
-        "data_version": processed.manifest["version"],
+        **_means_of(COUNTS_GIVEN, fitted, processed.split, plan),
+        "data_version": processed.version,
         "cold_users": _measure_cold(cold, processed.split.train, fitted, plan) if cold.test.nnz else {},
     }
+
+
+def _by_counts(processed: ProcessedData) -> dict[str, Recommender]:
+    """Who ranks by the counts given, by name; nobody where popularity is of likes, as the baseline's is."""
+    if processed.popularity_of != OF_COUNTS:
+        return {}
+    n_items = len(processed.split.train.all_items)
+    return {COUNTS_GIVEN: PopularityRecommender.of_scores(processed.item_popularity, n_items)}
+
+
+def _means_of(
+    name: str, fitted: Mapping[str, Recommender], split: Split, plan: BenchmarkPlan
+) -> dict[str, dict[str, float]]:
+    """Its means on a split; empty where it is not there."""
+    if name not in fitted:
+        return {}
+    return {name: _round_means(evaluate(fitted[name], split, k=plan.k, cutoffs=plan.cutoffs))}
 
 
 def _measure_cold(
@@ -139,7 +163,7 @@ def _measure_cold(
             recommender = fitted.get(name) or fit_one(name, train, plan.overrides, {})
             evaluation = evaluate(recommender, cold, k=plan.k, cutoffs=plan.cutoffs)
             told |= {"users": evaluation.n_users, name: _round_means(evaluation)}
-    return told
+    return {**told, **_means_of(COUNTS_GIVEN, fitted, cold, plan)}
 
 
 def _measure(

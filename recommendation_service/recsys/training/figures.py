@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from recsys.datasets.processed import OF_COUNTS
 from recsys.evaluation.bootstrap import Interval, in_per_cent, paired_difference_interval
 from recsys.evaluation.evaluate import Evaluation
 from recsys.recommenders.table import BASELINE
 from recsys.types import BoolArray
 
+COUNTS_GIVEN = f"{BASELINE}, {OF_COUNTS}"  # a second baseline, where `recsys process --counts` gave them
 GOOD_PRECISION, GOOD_MAP, POOR_PRECISION, FEW_INTERACTIONS = 0.15, 0.10, 0.10, 1_000
 
 
@@ -67,6 +69,8 @@ def format_benchmark(result: Mapping[str, Any]) -> str:
     rows += [
         f"{one:<20}{result[one]:>12.4f}{'':>20}{result[BASELINE].get(one, 0):>12.4f}" for one in of_lists
     ]
+    if COUNTS_GIVEN in result:
+        rows.append(f"{COUNTS_GIVEN:<26}{_means(result[COUNTS_GIVEN], 'ndcg', 'recall')}")
     rows.append("by cells in train, and by how popular the item is (thirds of the interactions)")
     for tier, figures in result["by_tier"].items():
         rows.append(f"{tier:<20}{figures['n_users']:>12,} users  {_means(figures['metrics'], 'ndcg')}")
@@ -76,7 +80,7 @@ def format_benchmark(result: Mapping[str, Any]) -> str:
     cold = dict(result.get("cold_users", {}))
     if cold:
         rows.append(f"{cold.pop('users'):,} users too cold to train on, answered by")
-        rows += [f"{who:<20}{_means(means, 'ndcg', 'recall')}" for who, means in cold.items()]
+        rows += [f"{who:<26}{_means(means, 'ndcg', 'recall')}" for who, means in cold.items()]
     return "\n".join(["", *rows, f"Protocol: {result['protocol']}", ""])
 
 

@@ -19,6 +19,7 @@ from recsys.engines.checkpoints import Checkpoints
 from recsys.errors import ArtifactError, ConfigError, DataError, interrupt_in
 from recsys.evaluation.evaluate import Evaluation
 from recsys.experiments.log import append_experiment
+from recsys.experiments.trials import data_version
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.als import ALSRecommender
 from recsys.recommenders.base import Recommender
@@ -46,6 +47,7 @@ from recsys.training.gate import (
 )
 from recsys.training.measuring import Measured, measure_each, peak_memory_mb
 from recsys.training.served import compare_with_its_day, put_together, served_entries
+from recsys.training.use_best import with_best
 from recsys.training.use_tuned import with_facts, with_tuned
 from recsys.training.warm_start import warm_start
 from recsys.types import ProgressCallback
@@ -66,7 +68,8 @@ COMPARING = "comparing with the served recipes"
 class TrainingPlan(SectionConfig):
     """What a training does; the defaults stand in training_config.yaml, section `training`.
 
-    `overrides` replaces hyper-parameters: recommender -> name -> value.
+    `overrides` replaces hyper-parameters: recommender -> name -> value. `use_best` takes those of the
+    best kept releases, as `use_tuned` those a search has saved.
     """
 
     section: ClassVar[str] = "training"
@@ -80,6 +83,7 @@ class TrainingPlan(SectionConfig):
     seed: int
     use_tuned: bool
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    use_best: bool = field(default_factory=bool)  # of a run, never of the configuration
 
     def __post_init__(self) -> None:
         known = (*RECOMMENDERS, TextStartConfig.section)
@@ -116,6 +120,7 @@ def train_and_publish(
     plan: TrainingPlan,
     *,
     logs_dir: Path,
+    split: Split | None = None,
     gated: bool = False,
     progress: ProgressCallback = ignore_progress,
     on_switch: OnSwitch = tell_nobody,
@@ -128,6 +133,8 @@ def train_and_publish(
         models_dir: where releases are kept.
         plan: what to train, and how.
         logs_dir: of the log of experiments.
+        split: what to measure on, instead of a part of `plan.test_split`; of the dataset's users and items.
+            One that holds nothing out: nothing is measured.
         gated: nobody watches: serve it only when it is not worse than what is served. Else what
             speaks against it is a warning.
         progress: told how far it is.
@@ -144,6 +151,7 @@ def train_and_publish(
         models_dir,
         plan,
         logs_dir=logs_dir,
+        split=split,
         gated=gated,
         progress=progress,
         on_learned=on_learned,
@@ -161,6 +169,7 @@ class _Training:
         plan: TrainingPlan,
         *,
         logs_dir: Path,
+        split: Split | None,
         gated: bool,
         progress: ProgressCallback,
         on_learned: OnLearned,
@@ -168,11 +177,16 @@ class _Training:
         self._on_learned = on_learned
         self._started = time.monotonic()
         check_user_items(dataset.user_items)
-        plan, tuned, not_tuned = with_tuned(plan, dataset)
+        plan, tuned, not_tuned = (
+            with_best(plan, dataset, models_dir) if plan.use_best else with_tuned(plan, dataset)
+        )
         self._dataset, self._models_dir, self._plan, self._logs_dir = dataset, models_dir, plan, logs_dir
         self._served = served_entries(models_dir)
         self._is_gated, self._is_strict = gated, gated and bool(self._served)
-        split = split_for_training(dataset, plan.test_split, plan.seed) if plan.test_split > 0 else None
+        if split is None and plan.test_split > 0:
+            split = split_for_training(dataset, plan.test_split, plan.seed)
+        elif split is not None and split.test.nnz == 0:
+            split = None
         self._split, self._learned_from = split, split.train if split else dataset
         self._names, self._warnings = _choose_recommenders(plan, self._learned_from)
         self._tuned, self._warnings = tuned, [*not_tuned, *self._warnings]
@@ -210,7 +224,7 @@ class _Training:
         self._tell_learned()
         overrides = merged(self._plan.overrides, self._choices.overrides)
         if self._split is None:
-            self._verdict += Verdict(notes=("Nothing was measured: training.test_split is 0.",))
+            self._verdict += Verdict(notes=("Nothing was measured: the test split is 0.",))
         else:
             self._measure_and_judge(self._split, overrides)
         if self._is_refused():
@@ -380,7 +394,7 @@ class _Training:
     def _log_experiment(self, facts: Mapping[str, Any]) -> None:
         """A line of the log; a warning where it cannot be written, for the run itself is done."""
         try:
-            append_experiment(self._logs_dir, {**facts, "dataset": self._dataset.content_hash[:12]})
+            append_experiment(self._logs_dir, {**facts, "dataset": data_version(self._dataset)})
         except ArtifactError as error:
             if str(error) not in self._warnings:
                 self._warnings.append(str(error))

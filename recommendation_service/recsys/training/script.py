@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from recsys.config import SectionConfig, read_section
-from recsys.datasets.opening import open_dataset
+from recsys.datasets.opening import is_processed, open_dataset, open_processed
+from recsys.datasets.processed import ProcessedData
 from recsys.datasets.subsample import describe_subsample
 from recsys.datasets.user_items import MATRIX_FILE
-from recsys.errors import RecsysError, interrupt_in
+from recsys.errors import ConfigError, RecsysError, interrupt_in
 from recsys.paths import data_dir, logs_dir, models_dir
 from recsys.progress import show_progress
 from recsys.recommenders.table import BASELINE, RECOMMENDERS
@@ -24,6 +25,7 @@ from recsys.training.pipeline import TrainingPlan, TrainingResult, train_and_pub
 from recsys.training.run_log import run_log
 
 ALWAYS_TRAINED = ("popularity", "content")
+OWN_OF_PROCESSED = ("test_split", "max_users", "max_items")  # what processed data has decided
 
 
 def run_training(name: str, description: str, argv: Sequence[str] | None = None) -> int:
@@ -48,21 +50,46 @@ def _run_training(name: str, description: str, argv: Sequence[str] | None) -> No
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """--data, --max-users, --max-items and --test-split."""
-    default = read_section(TrainingPlan.section)["test_split"]
+    """--data, --max-users, --max-items and --test-split (None where it is not given)."""
     parser.add_argument(
         "--data",
         type=Path,
         default=data_dir() / MATRIX_FILE,
-        help="the exported matrix or its folder, or the folder of `recsys import` (default: %(default)s)",
+        help="the exported matrix or its folder, or that of `recsys import` or `recsys process`, whose own "
+        "split is then kept (default: %(default)s)",
     )
     add_size_flags(parser)
     parser.add_argument(
         "--test-split",
         type=float,
-        default=default,
-        help="share of the acts, the latest, kept aside to measure on; 0: none (default: %(default)s)",
+        help="share of the acts, the latest, kept aside to measure on; 0: none "
+        f"(default: {read_section(TrainingPlan.section)['test_split']})",
     )
+
+
+def chosen_test_split(options: argparse.Namespace) -> float:
+    """--test-split, or the configured share where it is not given."""
+    given = options.test_split
+    return float(read_section(TrainingPlan.section)["test_split"] if given is None else given)
+
+
+def processed_of(options: argparse.Namespace) -> ProcessedData | None:
+    """The processed data that --data names; None where it names something else.
+
+    Raises:
+        ConfigError: a flag would part or split what has its own users and its own split.
+        DataError: the version is not there or damaged.
+    """
+    if not is_processed(options.data):
+        return None
+    for name in OWN_OF_PROCESSED:
+        value, flag = getattr(options, name), "--" + name.replace("_", "-")
+        if value is not None:
+            raise ConfigError(
+                f"{flag} does not go with processed data: {options.data} has its own users and split. "
+                f"Leave it out, or make another version: recsys process {flag} {value}."
+            )
+    return open_processed(options.data)
 
 
 def add_size_flags(parser: argparse.ArgumentParser) -> None:
@@ -123,17 +150,28 @@ def train_from_options(
 ) -> None:
     """Load, train, publish and print."""
     check_overrides(with_parts((BASELINE, *recommenders)), overrides)
-    changed = {"test_split": options.test_split}
+    changed: dict[str, object] = {"test_split": chosen_test_split(options)}
     if "warm_start" in options:
         changed["warm_start"] = options.warm_start
     if getattr(options, "tuned", False):
         changed["use_tuned"] = True
+    if getattr(options, "best", False):
+        if options.tuned:
+            raise ConfigError(
+                "--best and --tuned both say where hyper-parameters come from; name one of them."
+            )
+        changed |= {"use_best": True, "use_tuned": False}
     plan = TrainingPlan.default(recommenders=tuple(recommenders), overrides=overrides, **changed)
     with run_log(logs_dir(), kind) as log_file:
-        dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
+        processed = processed_of(options)
+        if processed is not None:
+            dataset, split = processed.dataset, processed.split
+        else:
+            dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
+            split = None
         with show_progress() as progress:
             result = train_and_publish(
-                dataset, options.models_dir, plan, logs_dir=logs_dir(), progress=progress
+                dataset, options.models_dir, plan, logs_dir=logs_dir(), split=split, progress=progress
             )
     part = describe_subsample(dataset)
     if part is not None:

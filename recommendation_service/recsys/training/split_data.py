@@ -1,4 +1,4 @@
-"""What a search or a comparison works on: a dataset with a test part of its own, or a public split."""
+"""What a search or a comparison works on, with its test part: split here, by `recsys process`, or public."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from recsys.datasets.public_split import load_public_split, load_public_train
 from recsys.datasets.splits import Split, split_for_training
 from recsys.datasets.subsample import describe_subsample
 from recsys.datasets.user_items import Dataset
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.experiments.trials import data_version
-from recsys.training.script import add_data_flags
+from recsys.training.script import add_data_flags, chosen_test_split, processed_of
 
 OF_DATASETS = ("data", "max_users", "max_items", "test_split")
 
@@ -24,8 +24,9 @@ class SplitData:
     """What may be learned and chosen from, and how to come by the test part.
 
     `version` is what the data is known by in the log of experiments: that of the part where a part was
-    asked for. `held_back` says how the test part was split off, "" of a public split. `read_test` gives
-    train and test part; a public test file is opened by it, not before. Without `has_test` there is none.
+    asked for, what `recsys process` called it where it made the data. `held_back` says how the test part
+    was split off, "" of a public split. `read_test` gives train and test part; a public test file is
+    opened by it, not before. Without `has_test` there is none.
     """
 
     train: Dataset
@@ -80,8 +81,16 @@ def open_split(options: argparse.Namespace, *, needs_test: bool = False) -> Spli
 def _of_dataset(options: argparse.Namespace) -> SplitData:
     if options.test is not None:
         raise ConfigError("--test is the test file of a public split; name its --train too.")
+    processed = processed_of(options)
+    if processed is not None:
+        own = processed.split
+        if own.test.nnz == 0:
+            raise DataError(
+                f"{options.data} holds nothing out; process the data with a --test-split above 0."
+            )
+        return SplitData(own.train, processed.version, own.strategy, has_test=True, read_test=lambda: own)
     dataset = open_dataset(options.data, max_users=options.max_users, max_items=options.max_items)
-    split = split_for_training(dataset, options.test_split, seed=0)
+    split = split_for_training(dataset, chosen_test_split(options), seed=0)
     split = replace(split, strategy=split.strategy + _part(dataset))
     return SplitData(
         split.train, data_version(dataset), split.strategy, has_test=True, read_test=lambda: split

@@ -24,6 +24,51 @@ def kept(version: str, **ndcg: float) -> KeptRelease:
     return KeptRelease(version, datetime.now(UTC), version == "2", {"recommenders": entries})
 
 
+def of(version: str, mean: float, protocol: str, **dataset: str) -> KeptRelease:
+    """A release that measured als."""
+    figures = {"ndcg@10": {"mean": mean, "low": mean / 2, "high": mean}}
+    entry = {"metrics": {"protocol": protocol, "metrics": figures}, "recipe": {"factors": int(version)}}
+    manifest = {"recommenders": {"als": entry}, "dataset": dataset}
+    return KeptRelease(version, datetime.now(UTC), is_served=False, manifest=manifest)
+
+
+TODAY = "global time cut at 2026-11-02T00:00:00Z (20% of the positive cells later); all items ranked; k=10"
+
+
+def test_a_higher_figure_of_other_data_or_another_protocol_is_not_better() -> None:
+    at_random = "1% of the positive cells at random (seed 0); all items ranked; k=10"
+    earlier = TODAY.replace("11-02", "10-26").replace("20%", "50%")
+    releases = [
+        of("1", 0.9, at_random, hash="b"),
+        of("2", 0.8, at_random, hash="a"),
+        of("3", 0.7, earlier, hash="a"),
+        of("4", 0.3, f"{TODAY}, 20; mean over 9 users", hash="a"),
+        of("5", 0.2, TODAY, hash="a"),
+        of("6", 0.6, TODAY, hash="a", processed="v1"),
+    ]
+
+    best = best_versions(releases[:5])["als"]
+    assert (best.version, best.mean, best.n_compared, best.data) == ("4", 0.3, 2, "a")
+    assert best.not_comparable == {"by another protocol": 2, "on other data": 1}
+    says = "best of 2 measured alike; not comparable: 2 by another protocol, 1 on other data"
+    assert json.loads(best.to_json())["says"] == best.says == says
+    assert best.recipe == {"factors": 4}
+
+    alone = best_versions(releases)["als"]
+    assert (alone.version, alone.data) == ("6", "v1")
+    assert alone.says == "the newest; not comparable: 5 on other data"
+    assert best_versions(releases[:1])["als"].says == "the only one measured"
+
+
+def test_what_was_carried_over_was_measured_once() -> None:
+    newest = of("5", 0.2, TODAY, hash="a")
+    carried = replace(newest, version="6")
+
+    best = best_versions([newest, carried, of("4", 0.1, TODAY, hash="a")])["als"]
+
+    assert (best.version, best.n_compared) == ("6", 2)
+
+
 def test_each_recommender_has_its_own_best_version_and_the_newest_of_equals() -> None:
     broken = KeptRelease("4", datetime.now(UTC), is_served=False, fault="gone")
     unmeasured = KeptRelease(
@@ -56,3 +101,4 @@ def test_on_the_command_line_it_is_read_from_the_kept_releases(
     (line,) = capsys.readouterr().out.splitlines()
     said = json.loads(line)
     assert (said["recommender"], said["version"], said["mean"]) == ("popularity", better, 0.4)
+    assert (said["says"], said["data"]) == ("best of 2 measured alike", world.content_hash[:12])

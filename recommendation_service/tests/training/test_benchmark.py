@@ -191,6 +191,39 @@ def test_processed_data_is_measured_on_its_own_split_and_cold_users_apart(
     assert json.loads(json.dumps(result)) == result
 
 
+def test_counts_given_to_the_version_are_a_second_baseline_of_warm_and_cold_users(
+    world: Dataset, tmp_path: Path
+) -> None:
+    config = ProcessingConfig.default(min_user_interactions=6, test_split=0.3)
+    sold = np.arange(world.n_items, 0, -1.0)  # s00 most, against what people liked
+    sold[7] = 1_000.0
+    processed = process_dataset(world, config, counts=sold)
+    save_processed(processed, tmp_path / "counted", "v1", facts={})
+    save_processed(process_dataset(world, config), tmp_path / "plain", "v2", facts={})
+    name = "popularity, counts given"
+
+    result = run_on_processed(tmp_path / "counted", plan("popularity", k=5))
+    plain = run_on_processed(tmp_path / "plain", plan("popularity", k=5))
+
+    by_hand = {}
+    for whose, segment in (("warm", processed.trainable), ("cold", processed.cold)):
+        recalls = []
+        for seen, relevant in zip(segment.confidence.toarray(), segment.test.toarray(), strict=True):
+            if relevant.any():
+                unseen = [item for item in np.argsort(-sold, kind="stable") if seen[item] == 0]
+                recalls.append((relevant[unseen[:5]] > 0).sum() / (relevant > 0).sum())
+        by_hand[whose] = float(np.mean(recalls))
+    assert result[name]["recall@5"] == pytest.approx(by_hand["warm"], abs=1e-6)
+    assert result["cold_users"][name]["recall@5"] == pytest.approx(by_hand["cold"], abs=1e-6)
+    assert result[name]["recall@5"] != result["popularity"]["recall@5"]
+    assert result["popularity"] == plain["popularity"]
+    assert name not in plain
+    assert name not in plain["cold_users"]
+    table = format_benchmark(result)
+    assert table.count(f"{name}  recall@5") + table.count(f"{name}  ndcg@5") == 2
+    assert name not in format_benchmark(plain)
+
+
 def test_processed_data_that_holds_nothing_out_is_refused(world: Dataset, tmp_path: Path) -> None:
     processed = process_dataset(world, ProcessingConfig.default(test_split=0.0))
     save_processed(processed, tmp_path, "v1", facts={})
