@@ -23,6 +23,7 @@ from recsys.errors import DataError
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.mf import EpochLoss, MFConfig, MFRecommender
 from recsys.recommenders.rating_base import RatingData
+from recsys.training.mf_scale import EpochClock
 from recsys.types import Float32Array, ProgressCallback
 
 LOW_POINT, HIGH_POINT = 1.0, 10.0
@@ -47,7 +48,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """A step and what came of it; losses are mean squared errors of the epoch that was kept."""
+    """A step and what came of it; losses are mean squared errors of the epoch that was kept.
+
+    `longest_epoch_s`: by the clock, the measuring of the losses included.
+    """
 
     number: int
     change: str
@@ -58,6 +62,7 @@ class Result:
     best_epoch: int
     curve: tuple[EpochLoss, ...]
     seconds: float
+    longest_epoch_s: float
     observation: str
 
     def record(self) -> dict[str, Any]:
@@ -156,9 +161,10 @@ def run_steps(
         low = points_range[0] if step.drops_zeros else min(0.0, points_range[0])
         data = RatingData(train, *shape, (low, points_range[1]))
         config = MFConfig.default(**parameters)
+        clock = EpochClock(config.epochs, stages.within(f"step {number}"))
         started = time.perf_counter()
-        fitted = MFRecommender(config).fit(data, validation, stages.within(f"step {number}"))
-        result = _result(number, step, fitted, len(train), time.perf_counter() - started)
+        fitted = MFRecommender(config).fit(data, validation, clock)
+        result = _result(number, step, fitted, len(train), time.perf_counter() - started, clock)
         results.append(replace(result, observation=observe(result, results[-1] if results else None)))
         told(results[-1])
     return results
@@ -287,9 +293,11 @@ def _parts(split: RatingSplit, step: Step, seed: int) -> tuple[Ratings, Ratings]
     return parts[0], parts[1]
 
 
-def _result(number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float) -> Result:
+def _result(
+    number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float, clock: EpochClock
+) -> Result:
     best = fitted.curve[fitted.best_epoch - 1]
     return Result(
         *(number, step.change, fitted.config, n_ratings, best.train, best.validation or 0.0),
-        *(fitted.best_epoch, fitted.curve, seconds, ""),
+        *(fitted.best_epoch, fitted.curve, seconds, max(wall for wall, _ in clock.epochs()), ""),
     )
