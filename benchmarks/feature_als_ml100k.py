@@ -88,7 +88,10 @@ def main() -> int:
     print("| side | RMSE mean | deviation | folds | chosen | seconds a fit |")
     print("| --- " * 6 + "|")
     errors = {name: _measure(name, *side, data, options) for name, side in sides.items()}
-    print(f"protocol: {N_FOLDS} folds, seed {options.seed}; parameters by the inner fifth of each train part")
+    print(
+        f"protocol: {min(options.folds, N_FOLDS)} of {N_FOLDS} folds, seed {options.seed}; parameters by the "
+        "inner fifth of each train part"
+    )
     libraries = ("numpy", "scipy", "cmfrec") if "cmfrec" in sides else ("numpy", "scipy")
     print(describe_machine(*libraries))
     peers = [error for name, error in errors.items() if not name.startswith(OURS)]
