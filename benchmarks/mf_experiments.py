@@ -7,7 +7,7 @@ python benchmarks/mf_experiments.py --output FOLDER --scale          # four step
 Without --data a set is generated whose truth is known: points from 1 to 10, three fifths of the rows 0
 for "no rating given"; with --scale the set of mf_scale.py. FOLDER gets experiments.md, experiments.jsonl (a
 line a step) and the pictures. Every step learns from the same 80 % (90 % with --scale) and is measured on
-the rest; nothing is tested.
+the rest; nothing is tested. Ends with 1 when an epoch took more than 150 s or the process more than 6 GB.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
 from machine import describe_machine
-from mf_scale import N_ITEMS, N_RATINGS, N_USERS, RANK, SEED
+from mf_scale import MOST_GB, MOST_SECONDS, N_ITEMS, N_RATINGS, N_USERS, RANK, SEED
 
 from recsys.datasets.ratings import Ratings, load_ratings
 from recsys.experiments.log import append_experiment
@@ -46,7 +47,7 @@ SAMPLE = 1_000_000
 
 
 def main() -> int:
-    """Run the steps, write the log and the pictures, print the table."""
+    """Run the steps, write the log and the pictures, print the table; exit code 1 when it costs too much."""
     options = _parse_options()
     run = _at_scale(options.size) if options.scale else _tuning(options.data)
 
@@ -61,6 +62,7 @@ def main() -> int:
             progress=progress,
             told=tell,
         )
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     for step, result in zip(run.steps, results, strict=True):
         if step.shown:
             title = f"Step {result.number}: {result.change.partition(':')[0]}"
@@ -72,8 +74,17 @@ def main() -> int:
     text = f"{run.about}\n\n{to_markdown(results)}"
     (options.output / "experiments.md").write_text(text, encoding="utf-8")
     print(text)
-    print(f"{sum(result.seconds for result in results):.0f} s. {describe_machine('numpy', 'numba', 'torch')}")
-    return 0
+    for result in results:
+        print(f"step {result.number}: {result.seconds:.0f} s, longest epoch {result.longest_epoch_s:.1f} s")
+    longest = max(result.longest_epoch_s for result in results)
+    is_held = longest <= MOST_SECONDS and gigabytes <= MOST_GB
+    print(
+        f"all {sum(result.seconds for result in results):.0f} s, longest epoch {longest:.1f} s, peak "
+        f"{gigabytes:.2f} GB; limits {MOST_SECONDS:.0f} s an epoch, {MOST_GB:.0f} GB: "
+        f"{'held' if is_held else 'NOT held'}"
+    )
+    print(describe_machine("numpy", "numba", "torch"))
+    return 0 if is_held else 1
 
 
 @dataclass(frozen=True)

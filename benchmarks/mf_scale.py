@@ -19,7 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import argparse
 import resource
 import time
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 from machine import describe_machine
@@ -29,8 +29,7 @@ from recsys.datasets.rating_splits import GLOBAL, RatingSplit, split_ratings
 from recsys.datasets.ratings import Ratings
 from recsys.recommenders.mf import MFConfig, MFFactors, MFRecommender, Pairs
 from recsys.recommenders.rating_base import RatingData
-from recsys.training.mf_scale import HIGH, LOW, World, fit_exact_als, generate_world
-from recsys.types import ProgressReport
+from recsys.training.mf_scale import HIGH, LOW, EpochClock, World, fit_exact_als, generate_world
 
 N_USERS, N_ITEMS, N_RATINGS, RANK, SEED = 162_000, 59_000, 25_000_000, 64, 0
 SHARES = (0.8, 0.1, 0.1)
@@ -89,7 +88,7 @@ def _measure_mf(
 ) -> tuple[MFFactors, float]:
     """The factors, and the seconds of the longest epoch, its losses included."""
     config = MFConfig.default(**{**MF, "weight_decay": penalty / len(split.train), **overrides})
-    clock = _Clock(config.epochs)
+    clock = EpochClock(config.epochs)
     data = RatingData(split.train, *shape, (LOW, HIGH))
     fitted = MFRecommender(config).fit(data, split.validation, clock)
     seconds = clock.epochs()
@@ -121,27 +120,6 @@ def _fit_als(
         power=power, iterations=ALS_ITERATIONS, seed=SEED, told=tell,
     )  # fmt: skip
     return best[0][1]
-
-
-class _Clock:
-    """A progress callback that notes when each epoch starts; `epochs` is asked when training has ended."""
-
-    def __init__(self, n_epochs: int) -> None:
-        self.n_epochs = n_epochs
-        self._starts: list[tuple[float, float]] = []
-
-    def __call__(self, report: ProgressReport) -> None:
-        if int(np.ceil(report.fraction * self.n_epochs - 1e-6)) > len(self._starts):
-            self._starts.append(self._now())
-
-    def epochs(self) -> list[tuple[float, float]]:
-        """Seconds of the clock and of the processor for each epoch, its losses included."""
-        ends = [*self._starts, self._now()]
-        return [(wall - before[0], cpu - before[1]) for before, (wall, cpu) in pairwise(ends)]
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        return time.perf_counter(), time.process_time()
 
 
 def _describe(world: World, shape: tuple[int, int], seconds: float) -> None:

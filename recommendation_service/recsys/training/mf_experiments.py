@@ -23,6 +23,7 @@ from recsys.errors import DataError
 from recsys.progress import StagedProgress, ignore_progress
 from recsys.recommenders.mf import EpochLoss, MFConfig, MFRecommender
 from recsys.recommenders.rating_base import RatingData
+from recsys.training.mf_scale import EpochClock
 from recsys.training.rating_log import LogRow, observe
 from recsys.types import Float32Array, ProgressCallback
 
@@ -46,10 +47,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Result(LogRow):
-    """A step and what came of it."""
+    """A step and what came of it.
+
+    `longest_epoch_s`: by the clock, the measuring of the losses included.
+    """
 
     config: MFConfig
     seconds: float
+    longest_epoch_s: float
 
     def record(self) -> dict[str, Any]:
         """What a line of the experiments log holds of it."""
@@ -147,9 +152,10 @@ def run_steps(
         low = points_range[0] if step.drops_zeros else min(0.0, points_range[0])
         data = RatingData(train, *shape, (low, points_range[1]))
         config = MFConfig.default(**parameters)
+        clock = EpochClock(config.epochs, stages.within(f"step {number}"))
         started = time.perf_counter()
-        fitted = MFRecommender(config).fit(data, validation, stages.within(f"step {number}"))
-        result = _result(number, step, fitted, len(train), time.perf_counter() - started)
+        fitted = MFRecommender(config).fit(data, validation, clock)
+        result = _result(number, step, fitted, len(train), time.perf_counter() - started, clock)
         results.append(replace(result, observation=observe(result, results[-1] if results else None)))
         told(results[-1])
     return results
@@ -243,9 +249,12 @@ def _parts(split: RatingSplit, step: Step, seed: int) -> tuple[Ratings, Ratings]
     return parts[0], parts[1]
 
 
-def _result(number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float) -> Result:
+def _result(
+    number: int, step: Step, fitted: MFRecommender, n_ratings: int, seconds: float, clock: EpochClock
+) -> Result:
     best = fitted.curve[fitted.best_epoch - 1]
     return Result(
         *(number, step.change, n_ratings, best.train, best.validation),
         *(fitted.best_epoch, fitted.curve, "", fitted.config, seconds),
+        max(wall for wall, _ in clock.epochs()),
     )

@@ -12,7 +12,6 @@ from recsys.training.rating_tuning import Choice, RatingTrial, Tuning, best_by
 SUMMARY_FIGURES = ("rmse", "mae", "accuracy", "ndcg@10", "recall@10", "map@10")
 LINE_WIDTH = 100
 NAME_SHOWN = 64  # characters of a name or an id in a table
-BEST_SHOWN = ("ndcg@10", "recall@10", "map@10", "rmse", "mae", "accuracy")
 
 
 def format_tuning(tuning: Tuning, choice: Choice) -> str:
@@ -21,10 +20,10 @@ def format_tuning(tuning: Tuning, choice: Choice) -> str:
         return ""
     trials = tuning.trials
     ranking = [name for name in trials[0].figures if "@" in name]
+    errors = [name for name in trials[0].figures if "@" not in name]
     best = [
         f"best {metric}: {describe(winner.parameters)} ({winner.figures[metric]:.4f})"
-        for metric in BEST_SHOWN
-        if metric in trials[0].figures
+        for metric in (*ranking, *errors)
         for winner in [best_by(trials, metric)]
     ]
     chosen = f"chosen: {describe(tuning.chosen.parameters)}, the best {choice.metric}"
@@ -37,7 +36,7 @@ def format_tuning(tuning: Tuning, choice: Choice) -> str:
     lines = [
         wrap(f"{printable(tuning.result.category)}, on the {tuning.protocol}"),
         "",
-        *_table(trials, [name for name in trials[0].figures if "@" not in name], with_seconds=True),
+        *_table(trials, errors, with_seconds=True),
         "",
         *(_table(trials, ranking) if ranking else ["nobody in the validation part likes anything"]),
         "",

@@ -114,7 +114,13 @@ def test_tuning_shows_every_try_its_choice_and_one_test_and_draws_it(
     for header in (["rmse", "mae", "accuracy", "fit", "s", "evaluate", "s"], ranking):
         place = [line.split() for line in lines].index(["factors", *header])
         assert [line.split()[0] for line in lines[place + 1 : place + 3]] == ["2", "4"]
-    assert any(line.startswith("best ndcg@10: factors=") for line in lines)
+    shown = [line.removeprefix("best ").partition(": factors=") for line in lines if line.startswith("best ")]
+    assert [name for name, _, _ in shown] == [*ranking, "rmse", "mae", "accuracy"]
+    with (tmp_path / "out" / "books" / "tuning.csv").open(newline="", encoding="utf-8") as file:
+        tried = list(csv.DictReader(file))
+    for name, _, value in shown:
+        least_or_most = min if name in ("rmse", "mae") else max
+        assert f"({least_or_most(float(row[name]) for row in tried):.4f})" in value
     assert any("the smallest within 2% of the best ndcg@10" in line for line in lines)
     assert any(line.startswith("retrained, tested once: rmse") for line in lines)
     assert "books: factors 50 left out: the matrix allows 29 at most" in out
@@ -317,6 +323,8 @@ def test_a_category_of_any_name_is_trained_shown_and_drawn(
     assert (
         run(capsys, "train", "mf", "--data", str(tmp_path / "odd"), "--set", "epochs=1", "factors=2")[0] == 0
     )
+    curve = tmp_path / "models" / "rating" / "mf" / "$x_{$\nb" / "learning_curve.png"
+    assert curve.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert run(capsys, "inspect", "mf", "--all")[1].splitlines()[1].split() == [r"$x_{$\nb", "pass"]
 
     (tmp_path / "odd" / "bad\udcff").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_parameters_of_a_step_hold_for_those_after_it_and_zeros_are_dropped_wher
     results = run_steps(ratings, SHAPE, steps, points_range=(1, 10), told=told.append)
 
     assert told == results
+    assert all(0 < one.longest_epoch_s <= one.seconds for one in results)
     assert [one.config.factors for one in results] == [3, 2, 2]
     assert [one.config.dropout for one in results] == [0.0, 0.0, 0.5]
     n_train = len(ratings) * 4 // 5
@@ -95,7 +97,9 @@ def test_a_set_of_zeros_alone_is_refused() -> None:
 
 
 def test_a_step_is_a_line_of_the_log(tmp_path: Path) -> None:
-    one = Result(*(1, "a change", 100, 1.25, 2.5, 1, (EpochLoss(1, 1.25, 2.5),), ""), MFConfig.default(), 1.0)
+    one = Result(
+        *(1, "a change", 100, 1.25, 2.5, 1, (EpochLoss(1, 1.25, 2.5),), ""), MFConfig.default(), 1.0, 0.5
+    )
     append_experiment(tmp_path, one.record())
     line = json.loads((tmp_path / EXPERIMENTS_FILE).read_text())
     assert (line["change"], line["train_loss"], line["validation_loss"]) == ("a change", 1.25, 2.5)
@@ -119,11 +123,65 @@ def test_the_generated_set_is_what_it_says() -> None:
     assert 1.5 < least < np.var(given)
 
 
-def test_the_steps_are_valid_configurations() -> None:
-    for steps in (TUNING_STEPS, scale_steps(1000)):
-        parameters: dict[str, object] = {}
-        for step in steps:
-            parameters.update(step.parameters)
-            MFConfig.default(**parameters)
-    assert [step.drops_zeros for step in TUNING_STEPS] == [False] * 4 + [True] * 4
-    assert [step.shown for step in TUNING_STEPS].count(True) == 3
+# Of the eight: factors, epochs, batch, decay, dropout, output, start, whether zeros are dropped.
+EIGHT_STEPS = [
+    (50, 20, 512, 0.0, 0.0, "linear", "normal", False),
+    (50, 20, 512, 1e-5, 0.0, "linear", "normal", False),
+    (50, 20, 512, 1e-5, 0.0, "sigmoid", "xavier", False),
+    (25, 20, 512, 1e-3, 0.0, "sigmoid", "xavier", False),
+    (25, 20, 512, 1e-3, 0.0, "sigmoid", "xavier", True),
+    (40, 20, 512, 1e-4, 0.2, "sigmoid", "xavier", True),
+    (40, 30, 256, 1e-4, 0.2, "sigmoid", "xavier", True),
+    (50, 30, 256, 1e-4, 0.2, "sigmoid", "xavier", True),
+]
+# Of the four steps at scale: factors, epochs, batch, decay, dropout, users drawn until so many ratings.
+FOUR_STEPS = [
+    (50, 6, 8192, 1e-4, 0.2, 1000),
+    (50, 6, 8192, 1e-4, 0.2, None),
+    (128, 6, 8192, 1e-5, 0.05, None),
+    (50, 6, 8192, 1e-5, 0.05, None),
+]
+
+
+def configs_of(steps: Sequence[Step]) -> list[MFConfig]:
+    parameters: dict[str, object] = {}
+    configs = []
+    for step in steps:
+        parameters.update(step.parameters)
+        configs.append(MFConfig.default(**parameters))
+    return configs
+
+
+def test_the_eight_steps_train_with_the_values_of_the_table() -> None:
+    configs = configs_of(TUNING_STEPS)
+    assert [
+        (
+            *(config.factors, config.epochs, config.batch_size, config.weight_decay, config.dropout),
+            *(config.output, config.start, step.drops_zeros),
+        )
+        for config, step in zip(configs, TUNING_STEPS, strict=True)
+    ] == EIGHT_STEPS
+    assert all(step.sample is None for step in TUNING_STEPS)
+    assert all(config.bias_decay == config.weight_decay for config in configs)
+    assert {(config.learning_rate, config.last_rate, config.decay_power) for config in configs} == {
+        (0.005, 1.0, 0.0)
+    }
+    assert not any(config.history or config.features for config in configs)
+    assert all(config.patience > config.epochs for config in configs)  # each trains to its end
+    assert [number for number, step in enumerate(TUNING_STEPS, start=1) if step.shown] == [1, 5, 8]
+
+
+def test_the_four_steps_at_scale_train_with_the_values_of_the_table() -> None:
+    steps = scale_steps(1000)
+    configs = configs_of(steps)
+    assert [
+        (
+            *(config.factors, config.epochs, config.batch_size, config.weight_decay, config.dropout),
+            step.sample,
+        )
+        for config, step in zip(configs, steps, strict=True)
+    ] == FOUR_STEPS
+    assert {(config.output, config.start, config.last_rate) for config in configs} == {
+        ("sigmoid", "xavier", 0.1)
+    }
+    assert all(step.drops_zeros and not config.history for step, config in zip(steps, configs, strict=True))

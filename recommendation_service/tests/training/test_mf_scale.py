@@ -9,7 +9,8 @@ from recsys.datasets.ratings import Ratings
 from recsys.errors import DataError
 from recsys.recommenders.mf import MFFactors, Pairs
 from recsys.training import mf_scale
-from recsys.training.mf_scale import fit_exact_als, generate_world
+from recsys.training.mf_scale import EpochClock, fit_exact_als, generate_world
+from recsys.types import ProgressReport
 
 SHAPE = (900, 700)
 
@@ -111,3 +112,15 @@ def _objective(ratings: Ratings, fitted: MFFactors, penalty: float, bias_penalty
     lengths = sum(float(np.square(part).sum()) for part in (fitted.user_factors, fitted.item_factors))
     biases = sum(float(np.square(part).sum()) for part in (fitted.user_biases, fitted.item_biases))
     return float(np.square(raw - ratings.points).sum()) + penalty * lengths + bias_penalty * biases
+
+
+def test_the_clock_of_epochs_counts_those_that_were_run_and_passes_reports_on() -> None:
+    told: list[ProgressReport] = []
+    clock = EpochClock(10, told.append)
+    reports = [ProgressReport("fitting", (epoch + done) / 10) for epoch in range(3) for done in (0.5, 1.0)]
+    for report in reports:
+        clock(report)
+    seconds = clock.epochs()
+    assert told == reports
+    assert len(seconds) == 3
+    assert all(wall >= 0 and cpu >= 0 for wall, cpu in seconds)
