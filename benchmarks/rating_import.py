@@ -2,7 +2,7 @@
 
 python benchmarks/rating_import.py                      (25 million rows of CSV, 2 of JSON, 5 of Parquet)
 python benchmarks/rating_import.py --svd                (and `recsys train svd` on the rows of CSV)
-python benchmarks/rating_import.py --k-core 20          (and the rows of CSV once more, cut to that core)
+python benchmarks/rating_import.py --k-core 100         (and the rows of CSV once more, cut to that core)
 python benchmarks/rating_import.py --rows 1000000 --json-rows 0 --parquet-rows 0
 
 Made-up ratings are written into a temporary folder (or --scratch) as MovieLens 25M comes (`ratings.csv`
