@@ -65,7 +65,7 @@ class World:
     train: Ratings
     relevant: csr_matrix
     points_range: tuple[float, float]
-    data_of: Callable[[Ratings, type[RatingRecommender]], RatingData]
+    data_of: Callable[[Ratings, RatingRecommender], RatingData]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def _bars(folder: Path) -> tuple[World, World]:
     test = split.test[:, : matrix.shape[1]]
     assert test.nnz == split.test.nnz, "an item of the test file is not in the train file"  # noqa: S101
 
-    def data_of(ratings: Ratings, _recommender: type[RatingRecommender]) -> RatingData:
+    def data_of(ratings: Ratings, _recommender: RatingRecommender) -> RatingData:
         return RatingData(ratings, *matrix.shape, (0.0, 1.0))
 
     return (
@@ -197,7 +197,7 @@ def _rating_side(name: str, grid: Mapping[str, Sequence[object]]) -> Side:
 
     def fit(world: World, parameters: Parameters) -> Ranker:
         recommender = make_rating_recommender(name, **parameters)
-        fitted = recommender.fit(world.data_of(world.train, type(recommender)))
+        fitted = recommender.fit(world.data_of(world.train, recommender))
         return lambda users, k: rank_users(fitted, users, k, world.train)
 
     return fit, _combine(grid)
