@@ -23,11 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.types import Float64Array
+from recsys.types import Float32Array, Float64Array
 
 # Of a dislike, times that of "not seen" (whose preference is 0 too): at 1 it would say nothing, and
 # below it would help the item.
@@ -47,6 +48,11 @@ class FoldInTerms:
     ridge: float
     quadratic: Float64Array
     linear: Float64Array
+
+    @classmethod
+    def of_confidences(cls, weights: Float32Array, confidence: Float64Array, ridge: float) -> Self:
+        """Of (n,) signed weights, their cells with these confidences; "not seen" has 1 (Hu et al., 2008)."""
+        return cls(1.0, ridge, confidence - 1.0, np.where(weights > 0, confidence, 0.0))
 
 
 class FoldIn:

@@ -103,13 +103,8 @@ def ridge(n_likes: int, config: ALSConfig, n_items: int) -> float:
 
 def fold_in_terms(weights: Float32Array, config: ALSConfig, n_items: int) -> FoldInTerms:
     """The equations above for a history of (n,) signed weights."""
-    confidence = confidences(weights, config)
-    return FoldInTerms(
-        gram_weight=1.0,
-        ridge=ridge(int(np.count_nonzero(weights > 0)), config, n_items),
-        quadratic=confidence - 1.0,
-        linear=np.where(weights > 0, confidence, 0.0),
-    )
+    shrinks = ridge(int(np.count_nonzero(weights > 0)), config, n_items)
+    return FoldInTerms.of_confidences(weights, confidences(weights, config), shrinks)
 
 
 def master() -> str:
