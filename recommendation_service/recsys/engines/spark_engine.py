@@ -52,6 +52,7 @@ MARK = "@recsys "  # begins a line of the job that is meant for us; all others a
 LINES_KEPT = 200
 # Lines of a log that tell nobody anything: where in which source it was.
 NOT_SAID = re.compile(r"\s*(at |\.\.\. \d+ more|File \"|raise |[\^~]+$)")
+UNSOLVABLE = "SingularMatrixException"  # the one failure that is of the data
 FAILURE = re.compile(r"\w(Exception|Error): \S")
 SMALLEST = 1e-12  # a largest factor below it: the penalty has left nothing
 # Of Java's heap on one machine: its own, bytes a cell, float32 vectors a row. With 100,000 users, 30,000
@@ -245,19 +246,18 @@ def _report(told: Mapping[str, float], config: ALSConfig, progress: ProgressCall
 def _failure(said: deque[str], status: int, config: ALSConfig) -> RecsysError:
     """What the log of Spark says went wrong, and the mend where that is known."""
     memory = "--driver-memory" if is_local() else "--executor-memory"
-    raise_penalty = f"raise {config.section}.regularization"
     known = {
-        "SingularMatrixException": f"a system cannot be solved; {raise_penalty}",
+        UNSOLVABLE: f"a system cannot be solved; raise {config.section}.regularization",
         "OutOfMemoryError": f"out of memory; set PYSPARK_SUBMIT_ARGS='{memory} 8g pyspark-shell', say",
         "UnsupportedClassVersionError": "this Java is too old; install 17 or newer",
         "Could not parse Master URL": f"{MASTER} is not the address of a cluster",
         "All masters are unresponsive": f"the cluster that {MASTER} names does not answer",
         "JAVA_GATEWAY_EXITED": "Java did not start; PYSPARK_SUBMIT_ARGS, if set, must end in pyspark-shell",
     }
-    mends = [(mark, mend) for mark, mend in known.items() if any(mark in line for line in said)]
+    found = [mark for mark in known if any(mark in line for line in said)]
     failures = (line.lstrip(": ") for line in said if FAILURE.search(line))
-    reason = mends[0][1] if mends else next(failures, f"it ended with status {status}")
-    kind = DataError if mends and mends[0][1].endswith(raise_penalty) else UnavailableError
+    reason = known[found[0]] if found else next(failures, f"it ended with status {status}")
+    kind = DataError if UNSOLVABLE in found else UnavailableError
     return kind(f"Spark did not fit {config.section}: {reason}. Its log ends: {' | '.join(list(said)[-3:])}")
 
 
