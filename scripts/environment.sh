@@ -78,13 +78,13 @@ prepare_environment() {
   "$VENV_PYTHON" -c 'import implicit.cpu.als' 2>>"$VENV/install.log" ||
     fail "implicit cannot be loaded: $(tail -n 1 "$VENV/install.log")" \
       "(libgomp is missing? on Debian: apt-get install libgomp1)"
-  installation_fingerprint >"$stamp"
-  case $extras in
-    "$EXTRAS_TO_DEVELOP"*) # these hold the others
-      cp "$stamp" "$VENV/.installed-$EXTRAS_TO_RUN"
-      cp "$stamp" "$VENV/.installed-$EXTRAS_TO_DEVELOP"
-      ;;
-  esac
+  # What was installed holds every shorter list that it begins with.
+  local held
+  for held in "$EXTRAS_TO_RUN" "$EXTRAS_TO_DEVELOP" "$EXTRAS_TO_TEST_ALL"; do
+    case $extras, in
+      "$held",*) installation_fingerprint >"$VENV/.installed-$held" ;;
+    esac
+  done
 }
 
 make_venv() {
